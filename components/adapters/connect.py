@@ -1,0 +1,68 @@
+"""The ports of a profile, each imported when it is first used."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from components.adapters.ports import Alerts, Blobs, Endpoints, Jobs, Registry, Sources, Tables, Tracking
+from components.core.profile import Profile
+
+
+class Connected:
+    """Implements `ports.Ports` for a profile."""
+
+    def __init__(self, profile: Profile) -> None:
+        self.profile = profile
+
+    @cached_property
+    def blobs(self) -> Blobs:
+        from components.adapters.local.blobs import FileBlobs
+
+        return FileBlobs(self.profile.path("blobs"))
+
+    @cached_property
+    def sources(self) -> Sources:
+        from components.adapters.local.sources import FileSources
+
+        return FileSources(self.profile.sources)
+
+    @cached_property
+    def tables(self) -> Tables:
+        from components.adapters.local.tables import ParquetTables
+
+        return ParquetTables(self.profile.path("tables"))
+
+    @cached_property
+    def registry(self) -> Registry:
+        from components.adapters.local.registry import MlflowRegistry
+
+        return MlflowRegistry(self.profile.path("registry"))
+
+    @cached_property
+    def endpoints(self) -> Endpoints:
+        from components.adapters.local.endpoints import PointerEndpoints
+
+        return PointerEndpoints(self.blobs)
+
+    @cached_property
+    def tracking(self) -> Tracking:
+        from components.adapters.local.tracking import MlflowTracking, NoTracking
+
+        address = self.profile.tracking
+        if address.adapter == "none":
+            return NoTracking()
+        return MlflowTracking(
+            address.at or f"sqlite:///{self.profile.path('mlflow.db')}", self.profile.path("tracking")
+        )
+
+    @cached_property
+    def alerts(self) -> Alerts:
+        from components.adapters.local.alerts import LocalAlerts
+
+        return LocalAlerts(self.profile.alerts)
+
+    @cached_property
+    def jobs(self) -> Jobs:
+        from components.adapters.local.jobs import BeamJobs
+
+        return BeamJobs(self.profile.jobs)

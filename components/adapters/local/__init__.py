@@ -1,0 +1,1 @@
+"""The embedded defaults: files, DuckDB and SQLite, with nothing to start."""

@@ -1,0 +1,209 @@
+"""The ports: what a task may ask of the outside world. One contract suite runs against every implementation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Literal, Protocol
+
+import pyarrow as pa
+
+
+class Blobs(Protocol):
+    """Small objects by name ('a/b/c'). A write is whole or not there; a generation changes with the content."""
+
+    def read(self, name: str) -> tuple[bytes, int]:
+        """The bytes and their generation. Raises ArtifactError where there is none."""
+        ...
+
+    def write(self, name: str, data: bytes, *, generation: int | None = None) -> int:
+        """Writes and returns the new generation.
+
+        `generation` is what must be there now: 0 for nothing, None for anything. Raises ConflictError otherwise.
+        """
+        ...
+
+    def exists(self, name: str) -> bool: ...
+
+    def names(self, prefix: str) -> list[str]:
+        """Names that start with `prefix`, sorted."""
+        ...
+
+    def delete(self, name: str) -> None:
+        """Deletes; absent is no error."""
+        ...
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One object of a source: its address, size in bytes and a token that changes with its content."""
+
+    path: str
+    bytes: int
+    token: str
+
+
+class Sources(Protocol):
+    """Where events and reference tables come from."""
+
+    def listing(self, path: str) -> list[Listed]:
+        """The objects that a path, glob, folder or URL names, sorted. Raises DataError where there is none."""
+        ...
+
+    def open(self, listed: Listed) -> IO[bytes]:
+        """The raw bytes, as stored (not decompressed)."""
+        ...
+
+
+class Tables(Protocol):
+    """Named tables, written a window at a time: writing the same window again replaces it."""
+
+    def replace(self, table: str, window: str, rows: pa.Table) -> None: ...
+
+    def windows(self, table: str) -> list[str]:
+        """The windows written so far, sorted."""
+        ...
+
+    def read(self, table: str, *, window: str | None = None, columns: Sequence[str] | None = None) -> pa.Table:
+        """All rows, or one window's. Raises DataError where the table does not exist."""
+        ...
+
+    def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
+        """Reads with SQL over the tables by name; values bound as $name."""
+        ...
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """A registered model. `identity` is its content; `tags` hold digests of bundle and data, run and metrics."""
+
+    name: str
+    version: int
+    identity: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+    aliases: tuple[str, ...] = ()
+    created: float = 0.0
+    """Seconds since 1970."""
+
+
+class Registry(Protocol):
+    """Model versions, numbered from 1 without gaps; the same identity is the same version."""
+
+    def register(self, name: str, model: Path, identity: str, tags: Mapping[str, str]) -> ModelVersion:
+        """Stores the model directory and gives it the next version, or returns the version that it already has."""
+        ...
+
+    def versions(self, name: str) -> list[ModelVersion]:
+        """Oldest first; empty for an unknown name."""
+        ...
+
+    def get(self, name: str, version: int) -> ModelVersion:
+        """Raises ArtifactError where there is none."""
+        ...
+
+    def fetch(self, name: str, version: int) -> Path:
+        """A local directory with the verified model. Raises ArtifactError where it is gone or altered."""
+        ...
+
+    def project(self, name: str, aliases: Mapping[str, int]) -> None:
+        """Makes the aliases (champion, challenger, previous) exactly these: they are the pointer's projection."""
+        ...
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """What is live of one case: the commit point of promote, abort and rollback. Versions are the registry's."""
+
+    case: str
+    champion: int | None = None
+    previous: int | None = None
+    challenger: int | None = None
+    split: int = 0
+    """Percent of the traffic that the challenger gets."""
+    generation: int = 0
+    """0: nothing is live yet."""
+    by: str = ""
+    at: float = 0.0
+    why: str = ""
+
+
+class Endpoints(Protocol):
+    """What is live. The pointer changes by compare-and-set; what follows it is reconciled after."""
+
+    def pointer(self, case: str) -> Pointer: ...
+
+    def change(self, pointer: Pointer) -> Pointer:
+        """Writes `pointer` if the stored one still has its generation; the stored one. Raises ConflictError."""
+        ...
+
+    def history(self, case: str) -> list[Pointer]:
+        """Every state, oldest first."""
+        ...
+
+
+class Tracking(Protocol):
+    """Experiment tracking: one run per training."""
+
+    def log(
+        self,
+        experiment: str,
+        run: str,
+        *,
+        parameters: Mapping[str, str],
+        metrics: Mapping[str, float],
+        tags: Mapping[str, str],
+        files: Sequence[Path] = (),
+    ) -> str:
+        """Logs one finished run and returns its address. The same run name again updates it."""
+        ...
+
+
+@dataclass(frozen=True)
+class Alert:
+    subject: str
+    body: str
+    severity: Literal["info", "warning", "error"]
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+class Alerts(Protocol):
+    def send(self, alert: Alert, *, email: Sequence[str] = ()) -> list[str]:
+        """Sends wherever it can, with bounded retries; a line for each channel that failed. Never raises."""
+        ...
+
+
+class Jobs(Protocol):
+    """Beam jobs."""
+
+    def run(self, build: Callable[[Any], None], *, name: str) -> None:
+        """`build(pipeline)` adds the transforms; returns when the job has succeeded. Raises RunError."""
+        ...
+
+
+class Ports(Protocol):
+    """Every port of one profile. An adapter is imported when it is first asked for: some are slow."""
+
+    @property
+    def blobs(self) -> Blobs: ...
+
+    @property
+    def sources(self) -> Sources: ...
+
+    @property
+    def tables(self) -> Tables: ...
+
+    @property
+    def registry(self) -> Registry: ...
+
+    @property
+    def endpoints(self) -> Endpoints: ...
+
+    @property
+    def tracking(self) -> Tracking: ...
+
+    @property
+    def alerts(self) -> Alerts: ...
+
+    @property
+    def jobs(self) -> Jobs: ...

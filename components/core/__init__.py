@@ -1,0 +1,1 @@
+"""What every place shares: no pipeline SDK, no cloud client, no Beam in here."""

@@ -1,0 +1,199 @@
+"""The case bundle: the user's code and case, named by the digest of a canonical manifest.
+
+`case.json`, `operations.json` apart, `features.py`, its helpers and `schema.pbtxt` are taken by allow-list. The digest is the
+sha256 over sorted NFC paths with the size and sha256 of each file, never over compressed bytes. A task accepts a
+bundle only by a digest that comes from outside it, and loads it as the package `esteira_case_<digest>`, so that the
+champion's and the challenger's code can live in one process.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.machinery
+import importlib.util
+import json
+import os
+import sys
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from components.core import case as cases
+from components.core.artifacts import atomic_write, sha256
+from components.core.case import Case
+from components.core.errors import ArtifactError, CaseError
+
+FORMAT = 1
+MANIFEST = "bundle.json"
+MAX_FILES = 64
+MAX_BYTES = 4 * 1024 * 1024
+_FIXED = ("case.json", "features.py", "schema.pbtxt")
+_STDLIB = sys.stdlib_module_names
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Files by path (bytes), and the digest that names them."""
+
+    files: Mapping[str, bytes]
+    digest: str
+
+    def case(self) -> Case:
+        return cases.validate(Case, json.loads(self.files["case.json"]), where="case.json")
+
+
+def build(folder: Path) -> Bundle:
+    """A snapshot of the case folder: resolved case.json, features.py with its helpers, schema.pbtxt where there is one.
+
+    Raises
+    ------
+    CaseError
+        The case or features.py is at fault, a file is a link, or the whole is over the cap.
+    """
+    case = cases.load(folder).case()
+    files = {"case.json": cases.canonical_json(case.model_dump(mode="json")).encode()}
+    for path in sorted(folder.rglob("*")):
+        name = unicodedata.normalize("NFC", path.relative_to(folder).as_posix())
+        if not _allowed(name) or path.is_dir():
+            continue
+        if path.is_symlink() or not path.resolve().is_relative_to(folder.resolve()):
+            raise CaseError(
+                name, "be a regular file", "a link", "Copy the file into the case folder.", where=str(folder)
+            )
+        files[name] = path.read_bytes()
+    if "features.py" not in files:
+        raise CaseError(
+            "features.py", "be in the case folder", "absent", "Write one: see `esteira init`.", where=str(folder)
+        )
+    check_imports(files, where=str(folder))
+    _check_size({name: len(data) for name, data in files.items()}, where=str(folder))
+    return Bundle(files, _digest(files))
+
+
+def _allowed(name: str) -> bool:
+    parts = name.split("/")
+    if any(part.startswith(".") or part in ("__pycache__", "tests") for part in parts):
+        return False
+    return name in _FIXED[1:] or (
+        name.endswith(".py") and all(part.removesuffix(".py").isidentifier() for part in parts)
+    )
+
+
+def _digest(files: Mapping[str, bytes]) -> str:
+    entries = [[name, len(data), sha256(data)] for name, data in sorted(files.items())]
+    return sha256(cases.canonical_json({"format": FORMAT, "files": entries}).encode())
+
+
+def _check_size(sizes: Mapping[str, int], *, where: str) -> None:
+    if len(sizes) > MAX_FILES or sum(sizes.values()) > MAX_BYTES:
+        shown = f"{len(sizes)} files, {sum(sizes.values())} bytes"
+        raise CaseError(
+            "bundle",
+            f"hold at most {MAX_FILES} files and {MAX_BYTES} bytes",
+            shown,
+            "Keep data out of the case folder.",
+            where=where,
+        )
+
+
+def check_imports(files: Mapping[str, bytes], *, where: str) -> None:
+    """Refuses an import of anything but numpy, the standard library and the case's own helpers."""
+    own = {name.split("/")[0].removesuffix(".py") for name in files if name.endswith(".py")}
+    for name, data in files.items():
+        if not name.endswith(".py"):
+            continue
+        try:
+            tree = ast.parse(data, filename=name)
+        except SyntaxError as error:
+            raise CaseError(
+                name, "be Python", f"line {error.lineno}: {error.msg}", "Mend that line.", where=where
+            ) from error
+        for node in ast.walk(tree):
+            for module in _imported(node):
+                top = module.split(".")[0]
+                if top in own:
+                    remedy = f"Import it relatively: from . import {top}."
+                    raise CaseError(name, "import its helpers relatively", f"import {module}", remedy, where=where)
+                if top != "numpy" and top not in _STDLIB:
+                    remedy = "Use numpy: the prediction server has nothing else."
+                    raise CaseError(
+                        name, "import only numpy and the standard library", f"import {module}", remedy, where=where
+                    )
+
+
+def _imported(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+        return [node.module]
+    return []
+
+
+def write(bundle: Bundle, folder: Path) -> None:
+    """The bundle's files in `folder`, its manifest last."""
+    for name, data in bundle.files.items():
+        atomic_write(folder / name, data)
+    entries = {name: {"bytes": len(data), "sha256": sha256(data)} for name, data in bundle.files.items()}
+    body = {"format": FORMAT, "digest": bundle.digest, "files": entries}
+    atomic_write(folder / MANIFEST, cases.canonical_json(body).encode())
+
+
+def read(folder: Path, digest: str) -> Bundle:
+    """The bundle in `folder`, if its files are those that `digest` names.
+
+    Raises
+    ------
+    ArtifactError
+        A file is absent, altered, a link, or outside the folder; or the whole is not what the digest names.
+    """
+    where = str(folder)
+    remedy = "Launch again: the bundle is stored anew."
+    try:
+        entries = json.loads((folder / MANIFEST).read_bytes())["files"]
+        names = sorted(str(name) for name in entries)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(MANIFEST, "be a bundle's manifest", str(error), remedy, where=where) from error
+    _check_size({name: 0 for name in names}, where=where)
+    files: dict[str, bytes] = {}
+    base = folder.resolve()
+    for name in names:
+        path = folder / name
+        if path.is_symlink() or not path.resolve().is_relative_to(base) or (name not in _FIXED and not _allowed(name)):
+            raise ArtifactError(name, "be a regular file inside the bundle", name, remedy, where=where)
+        try:
+            if path.stat().st_size > MAX_BYTES:
+                raise ArtifactError(name, f"be at most {MAX_BYTES} bytes", path.stat().st_size, remedy, where=where)
+            files[name] = path.read_bytes()
+        except OSError as error:
+            raise ArtifactError(name, "be readable", str(error), remedy, where=where) from error
+    found = _digest(files)
+    if found != digest:
+        raise ArtifactError("bundle", f"have the digest {digest}", found, remedy, where=where)
+    return Bundle(files, digest)
+
+
+def load(folder: Path, digest: str) -> ModuleType:
+    """The module `features` of the verified bundle in `folder`, as part of the package `esteira_case_<digest>`."""
+    package = f"esteira_case_{digest}"
+    name = f"{package}.features"
+    if name in sys.modules:
+        return sys.modules[name]
+    read(folder, digest)
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        spec = importlib.machinery.ModuleSpec(package, None, is_package=True)
+        spec.submodule_search_locations = [os.fspath(folder)]
+        sys.modules[package] = importlib.util.module_from_spec(spec)
+        module = importlib.import_module(name)
+    except Exception as error:
+        for loaded in [m for m in sys.modules if m == package or m.startswith(package + ".")]:
+            del sys.modules[loaded]
+        raise CaseError(
+            "features.py", "import without an error", error, "Mend features.py.", where=str(folder)
+        ) from error
+    finally:
+        sys.dont_write_bytecode = before
+    return module

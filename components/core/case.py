@@ -1,0 +1,447 @@
+"""The case: what `case.yaml` says, typed, frozen, with unknown keys forbidden.
+
+`Case` is about the model; it is resolved (every default written out) into the bundle's `case.json`, and a change
+in it changes what is learned. `Operations` is about running the model and has a digest of its own.
+One file holds both, so that a person reads one page.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from components.core.columns import ColumnType
+from components.core.errors import CaseError
+
+_SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_CASE_NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
+_DURATION = re.compile(r"([1-9][0-9]*)(s|min|h|d)")
+
+Unit = Literal["seconds", "minutes", "hours", "days"]
+UNIT_SECONDS: dict[Unit, int] = {"seconds": 1, "minutes": 60, "hours": 3600, "days": 86400}
+T = TypeVar("T", bound=BaseModel)
+Scalar = bool | int | float | str | None
+
+
+def _identifier(value: str) -> str:
+    if not _IDENTIFIER.fullmatch(value):
+        raise ValueError("be an identifier: letters, digits and _, not starting with a digit")
+    return value
+
+
+def _duration(value: str) -> str:
+    if not _DURATION.fullmatch(value):
+        raise ValueError("be a whole number and a unit, such as 90s, 15min, 3h or 2d")
+    return value
+
+
+def seconds(duration: str) -> int:
+    """'3h' -> 10800."""
+    match = _DURATION.fullmatch(duration)
+    if match is None:
+        raise ValueError(duration)
+    return int(match[1]) * _SECONDS[match[2]]
+
+
+Name = Annotated[str, AfterValidator(_identifier)]
+Duration = Annotated[str, AfterValidator(_duration)]
+Ratio = Annotated[float, Field(ge=0, le=1)]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+class Column(Strict):
+    type: ColumnType
+    missing: bool = True
+    """Whether a null is a valid value; where it is not, such a row goes to the dead letter."""
+    known: Literal["event", "label"] = "event"
+    """When the value is known: with the event, or only when the label lands (then it is never a model input)."""
+    description: str = ""
+
+
+class Source(Strict):
+    path: str
+    """A file, a glob, a folder, or a URL that fsspec reads; a relative one stands under the profile's source root."""
+    format: Literal["csv", "jsonl", "parquet"] | None = None
+    """None: by the file's ending, under .gz or .zip."""
+    null_values: tuple[str, ...] = ("", "NA")
+    """Texts that mean missing in CSV."""
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
+    bad_ratio: Ratio = 0.01
+    """More than this share of rows in the dead letter stops the run."""
+
+
+class Moment(Strict):
+    """A time: a timestamp column, plus number columns in a unit, plus a constant."""
+
+    column: Name
+    plus: dict[Name, Unit] = {}
+    offset: Duration | None = None
+
+
+class Label(Strict):
+    column: Name
+    above: float | None = None
+    """Binary from a number: the label is 1 where the column is greater than this."""
+    positive: str | None = None
+    """Binary from a string or bool column: the value that counts as 1 ('true' for a bool)."""
+    matures: Moment | None = None
+    """When the label is known. None: with the event."""
+
+
+class Reference(Strict):
+    """A table joined by key: as of the event's time where `time` is given, else by key alone (the last row of a key wins)."""
+
+    source: Source
+    columns: dict[Name, Column]
+    by: dict[Name, Name]
+    """Event column -> the table's column."""
+    time: Name | None = None
+    within: Duration | None = None
+    """The oldest row that still counts."""
+    take: tuple[Name, ...]
+    """Columns to add, named TABLE_COLUMN."""
+
+
+class Window(Strict):
+    """Aggregates over [t - length, t) per key, named WINDOW_COMPUTE_LENGTH, such as origin_traffic_count_3h."""
+
+    by: tuple[Name, ...]
+    over: tuple[Duration, ...] = Field(min_length=1)
+    of: Name | None = None
+    """The number column to add up; not needed for count alone."""
+    unit: float = Field(default=1.0, gt=0)
+    """Values are added as whole multiples of this unit (int64, so that any order gives the same bits)."""
+    compute: tuple[Literal["count", "sum", "mean"], ...] = ("count",)
+    known: Literal["event", "label"] = "event"
+    """Whether a row enters the window when it happens, or when its label lands."""
+
+    @model_validator(mode="after")
+    def _needs_values(self) -> Self:
+        if self.of is None and set(self.compute) != {"count"}:
+            raise ValueError("name the column to add up in 'of' where it computes more than count")
+        return self
+
+    def names(self, name: str) -> list[tuple[str, str, str]]:
+        """(column, compute, length) for each column that the window called `name` adds."""
+        return [(f"{name}_{c}_{o}", c, o) for o in self.over for c in self.compute]
+
+
+class Split(Strict):
+    """Calendar periods (UTC), counted back from the newest complete one: train, validation, holdout, score."""
+
+    by: Literal["hour", "day", "week", "month"] = "month"
+    train: int | None = Field(default=None, ge=1)
+    """None: all periods before the others."""
+    validation: int = Field(default=1, ge=1)
+    holdout: int = Field(default=1, ge=1)
+    score: int = Field(default=1, ge=0)
+    """The newest periods, which neither training nor evaluation sees; `predict` scores them."""
+
+
+class Weights(Strict):
+    balanced: bool = False
+    """Weigh each class by the inverse of its frequency."""
+    column: Name | None = None
+    """A number column with one weight per row."""
+
+
+class SearchRange(Strict):
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+    integer: bool = False
+    choices: tuple[Scalar, ...] | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        ranged = self.low is not None and self.high is not None
+        if ranged == (self.choices is not None):
+            raise ValueError("give either low and high, or choices")
+        if ranged and not self.low < self.high:  # type: ignore[operator]  # ranged says both are numbers
+            raise ValueError("have low below high")
+        return self
+
+
+class Search(Strict):
+    """An Optuna search, scored on the validation periods."""
+
+    trials: int = Field(default=20, ge=1, le=1000)
+    timeout: Duration | None = None
+    parameters: dict[str, SearchRange] = Field(min_length=1)
+
+
+class Threshold(Strict):
+    """How the decision threshold of a binary model is chosen on the validation periods."""
+
+    metric: Literal["f1", "balanced_accuracy", "accuracy"] | None = None
+    false_positive_cost: float | None = Field(default=None, gt=0)
+    false_negative_cost: float | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        costs = (self.false_positive_cost is None, self.false_negative_cost is None)
+        if costs[0] != costs[1]:
+            raise ValueError("give both costs or neither")
+        if self.metric is not None and not costs[0]:
+            raise ValueError("choose by a metric or by costs, not by both")
+        return self
+
+
+class Model(Strict):
+    task: Literal["binary", "multiclass", "regression"]
+    estimator: str = "sklearn.ensemble.HistGradientBoostingClassifier"
+    parameters: dict[str, Scalar] = {}
+    categories: Literal["ordinal", "onehot", "target"] = "ordinal"
+    """How str features are encoded; a category that training did not see is its own value."""
+    scale: bool = False
+    """Standardize and impute numbers: for linear models, never for trees."""
+    weights: Weights = Weights()
+    search: Search | None = None
+    threshold: Threshold = Threshold()
+    metric: str | None = None
+    """What the search maximizes and the gate compares; None: roc_auc, log_loss or rmse by task."""
+    serve_with: Literal["onnx", "skops"] = "onnx"
+    seed: int = Field(default=0, ge=0, lt=2**32)
+
+    def main_metric(self) -> str:
+        return self.metric or {"binary": "roc_auc", "multiclass": "log_loss", "regression": "rmse"}[self.task]
+
+
+class Case(Strict):
+    """Everything that decides what is learned."""
+
+    format: Literal[1] = 1
+    name: str
+    description: str = ""
+    source: Source
+    columns: dict[Name, Column] = Field(min_length=1)
+    entity_id: tuple[Name, ...] = Field(min_length=1)
+    event_time: Moment
+    arrival: Name | None = None
+    """An integer column with the order of arrival; a window sees smaller numbers only. None: event time is the order."""
+    require: tuple[Name, ...] = ()
+    """A row in which one of these is missing is not an event: dropped and counted."""
+    label: Label
+    references: dict[Name, Reference] = {}
+    windows: dict[Name, Window] = {}
+    inputs: tuple[Name, ...] | None = None
+    """The columns that `features` gets, enriched ones among them; None: every one known at the event."""
+    split: Split = Split()
+    model: Model
+    feature_bad_ratio: Ratio = 0.01
+    """More than this share of rows that the transform refuses stops preprocess."""
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> Self:
+        if not _CASE_NAME.fullmatch(self.name):
+            raise ValueError(f"name must be lower-case letters, digits and -, at most 40; got {self.name!r}")
+        _check_names(self)
+        return self
+
+    def enriched_types(self) -> dict[str, ColumnType]:
+        """Every column of an enriched row in order: the events' own, the references', the windows'."""
+        types: dict[str, ColumnType] = {name: column.type for name, column in self.columns.items()}
+        for name, reference in self.references.items():
+            types |= {f"{name}_{column}": reference.columns[column].type for column in reference.take}
+        for name, window in self.windows.items():
+            types |= {column: "number" for column, _, _ in window.names(name)}
+        return types
+
+    def input_types(self) -> dict[str, ColumnType]:
+        """The columns that `features` gets, in order, with their types: the schema of the model's inputs."""
+        types = self.enriched_types()
+        known = {name for name, column in self.columns.items() if column.known == "label"}
+        names = self.inputs if self.inputs is not None else [name for name in types if name not in known]
+        return {name: types[name] for name in names}
+
+
+class SliceRule(Strict):
+    """A floor that every large enough slice of a column must reach."""
+
+    column: Name
+    metric: str
+    floor: float
+    minimum_rows: int = Field(default=500, ge=1)
+
+
+class Gate(Strict):
+    """When a challenger may become champion. For a metric where less is better a floor is a ceiling."""
+
+    floors: dict[str, float] = {}
+    slices: tuple[SliceRule, ...] = ()
+    tolerance: float = Field(default=0.0, ge=0)
+    """The challenger may be this much worse than the champion, at the confidence interval's worse end."""
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    resamples: int = Field(default=200, ge=50, le=10_000)
+    minimum_rows: int = Field(default=200, ge=1)
+
+
+class Monitoring(Strict):
+    minimum_rows: int = Field(default=200, ge=1)
+    """Fewer rows than this is 'insufficient data', never 'healthy'."""
+    threshold: float | None = Field(default=None, gt=0)
+    """Jensen-Shannon distance that counts as drift; None: calibrated from the baseline."""
+    ignore: tuple[Name, ...] = ()
+
+
+class Notify(Strict):
+    when: tuple[Literal["failure", "refused", "drift", "success"], ...] = ("failure", "refused", "drift")
+    email: tuple[str, ...] = ()
+
+
+class Resources(Strict):
+    cpu: str | None = Field(default=None, pattern=r"^[0-9]+(\.[0-9]+)?$")
+    memory: str | None = Field(default=None, pattern=r"^[0-9]+(Mi|Gi|M|G)$")
+
+
+class Operations(Strict):
+    """Everything about running the model; a change here retrains nothing."""
+
+    gate: Gate = Gate()
+    monitoring: Monitoring = Monitoring()
+    notify: Notify = Notify()
+    resources: dict[str, Resources] = {}
+    """By step, such as `train: {cpu: "4", memory: 16G}`."""
+
+
+class CaseFile(Case, Operations):
+    """`case.yaml` as a person writes it."""
+
+    def case(self) -> Case:
+        return Case.model_validate(self.model_dump(include=set(Case.model_fields)))
+
+    def operations(self) -> Operations:
+        return Operations.model_validate(self.model_dump(include=set(Operations.model_fields)))
+
+
+def _check_names(case: Case) -> None:
+    own = case.columns
+    enriched = case.enriched_types()
+    counts = len(own) + sum(len(r.take) for r in case.references.values())
+    counts += sum(len(w.names(n)) for n, w in case.windows.items())
+    if counts != len(enriched):
+        raise ValueError("two enriched columns have one name; rename a reference or a window")
+
+    def known(place: str, names: tuple[str, ...] | list[str], among: dict[str, Any]) -> None:
+        for name in names:
+            if name not in among:
+                raise ValueError(f"{place} names the column {name!r}, which is not declared")
+
+    moments = [("event_time", case.event_time)]
+    if case.label.matures is not None:
+        moments.append(("label.matures", case.label.matures))
+    for place, moment in moments:
+        known(place, [moment.column, *moment.plus], own)
+        if own[moment.column].type != "timestamp":
+            raise ValueError(f"{place}.column must be a timestamp; {moment.column!r} is {own[moment.column].type}")
+        for name in moment.plus:
+            if own[name].type != "number":
+                raise ValueError(f"{place}.plus adds numbers; {name!r} is {own[name].type}")
+    known("entity_id", case.entity_id, own)
+    known("require", case.require, own)
+    known("label", [case.label.column], own)
+    if case.arrival is not None:
+        known("arrival", [case.arrival], own)
+    for name, reference in case.references.items():
+        place = f"references.{name}"
+        known(f"{place}.by", list(reference.by), own)
+        table = reference.columns
+        known(f"{place}.by", list(reference.by.values()), table)
+        known(f"{place}.take", reference.take, table)
+        if (reference.time is None) != (reference.within is None):
+            raise ValueError(f"{place} must give both 'time' and 'within', or neither")
+        if reference.time is not None:
+            known(f"{place}.time", [reference.time], table)
+    for name, window in case.windows.items():
+        known(f"windows.{name}.by", window.by, own)
+        if window.of is not None:
+            known(f"windows.{name}.of", [window.of], own)
+            if window.known == "event" and own[window.of].known == "label":
+                raise ValueError(f"windows.{name} adds {window.of!r}, known only with the label; set known: label")
+        if window.known == "label" and case.label.matures is None:
+            raise ValueError(f"windows.{name} waits for the label, so label.matures must say when it lands")
+    late = {name for name, column in own.items() if column.known == "label"} | {case.label.column}
+    for name in case.inputs or ():
+        known("inputs", [name], enriched)
+        if name in late:
+            raise ValueError(f"inputs leaks the label: {name!r} is known only when the label lands")
+    if case.inputs is None and own[case.label.column].known != "label":
+        raise ValueError(f"columns.{case.label.column} is the label, so it must say known: label")
+    if case.model.weights.column is not None:
+        known("model.weights.column", [case.model.weights.column], own)
+
+
+def parse(text: str, *, where: str) -> CaseFile:
+    """The case in the text of a `case.yaml`.
+
+    Raises
+    ------
+    CaseError
+        The text is no YAML mapping, or a key is unknown, missing or out of its rule; the first fault is named.
+    """
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise CaseError(
+            "case.yaml", "be YAML", str(error).splitlines()[0], "Mend the line that is named.", where=where
+        ) from error
+    if not isinstance(data, dict):
+        raise CaseError("case.yaml", "be a mapping of keys", data, "See `esteira init`.", where=where)
+    return validate(CaseFile, data, where=where)
+
+
+def validate(model: type[T], data: object, *, where: str) -> T:
+    """`data` as `model`, with pydantic's first complaint told as a CaseError."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or model.__name__
+        rule = first["msg"].removeprefix("Value error, ").removeprefix("Input should ")
+        if first["type"] == "extra_forbidden":
+            rule = "not be there: it is no key of this section"
+        elif first["type"] == "missing":
+            rule = "be given"
+        value = first["input"] if first["type"] != "missing" else None
+        if isinstance(value, dict):
+            value = f"keys {', '.join(map(str, value))}"
+        more = len(error.errors()) - 1
+        remedy = "Mend this key" + (f"; {more} more after it." if more else ".")
+        raise CaseError(key, rule, value, remedy, where=where) from error
+
+
+def load(folder: Path) -> CaseFile:
+    """The case in `folder/case.yaml`."""
+    path = folder / "case.yaml"
+    if not path.is_file():
+        raise CaseError(
+            "case", "be a folder with a case.yaml", str(folder), "Make one with `esteira init NAME --data FILE`."
+        )
+    return parse(path.read_text(encoding="utf-8"), where=str(path))
+
+
+def canonical_json(data: Any) -> str:
+    """JSON with sorted keys and no spaces: equal data, equal text."""
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def digest(data: Any) -> str:
+    """sha256 (64 hex) of the canonical JSON of `data`, or of the resolved section if it is one."""
+    if isinstance(data, BaseModel):
+        data = data.model_dump(mode="json")
+    return hashlib.sha256(canonical_json(data).encode()).hexdigest()
+
+
+def section_digest(model: Strict, sections: tuple[str, ...]) -> str:
+    """One digest of the named top-level sections, resolved; what a step does not name does not touch its reuse."""
+    return digest(model.model_dump(mode="json", include=set(sections)))

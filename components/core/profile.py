@@ -1,0 +1,91 @@
+"""The profile: where things live. It names the adapter and address of each port, without secrets.
+
+`local` is built in: everything under one folder, nothing to start.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+import yaml
+
+from components.core.case import Strict, canonical_json, validate
+from components.core.errors import CaseError
+
+LOCAL_ROOT = ".esteira"
+
+
+class Address(Strict):
+    """Which adapter serves a port, and where."""
+
+    adapter: Literal["local"] = "local"
+    at: str = ""
+
+
+class TrackingAddress(Strict):
+    adapter: Literal["mlflow", "none"] = "mlflow"
+    at: str = ""
+    """An MLflow tracking URI: sqlite:///…, a folder, or http(s)://…; empty: SQLite under the root."""
+
+
+class Alerts(Strict):
+    smtp: str = ""
+    """host:port of a mail relay; empty: no mail."""
+    sender: str = "esteira@localhost"
+    webhook: str = ""
+    """An http(s) URL that takes a JSON POST; empty: none."""
+
+
+class Jobs(Strict):
+    """Where Beam runs. Only options differ between the runners."""
+
+    runner: Literal["FnApiRunner", "PortableRunner"] = "FnApiRunner"
+    options: dict[str, str | int | bool] = {}
+
+
+class Profile(Strict):
+    name: str = "local"
+    root: str = LOCAL_ROOT
+    """The local adapters' folder."""
+    sources: str = "."
+    """What a case's relative source paths stand under."""
+    blobs: Address = Address()
+    tables: Address = Address()
+    registry: Address = Address()
+    endpoints: Address = Address()
+    tracking: TrackingAddress = TrackingAddress()
+    alerts: Alerts = Alerts()
+    jobs: Jobs = Jobs()
+
+    def to_json(self) -> str:
+        """The one string that travels as a pipeline parameter."""
+        return canonical_json(self.model_dump(mode="json"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Profile:
+        return validate(cls, yaml.safe_load(text), where="profile")
+
+    def path(self, name: str) -> Path:
+        """A folder of the local adapters."""
+        return Path(self.root) / name
+
+
+def load(name: str, folder: Path | None = None) -> Profile:
+    """The profile called `name` from `folder/NAME.yaml`, or the built-in `local`; paths made absolute.
+
+    ESTEIRA_ROOT overrides where the local adapters keep their files.
+    """
+    place = (folder or Path.cwd() / "profiles") / f"{name}.yaml"
+    if place.is_file():
+        data = yaml.safe_load(place.read_text(encoding="utf-8")) or {}
+        profile = validate(Profile, {"name": name, **data}, where=str(place))
+    elif name == "local":
+        profile = Profile()
+    else:
+        raise CaseError("profile", f"be 'local' or a file {place}", name, "Write that file, or use --profile local.")
+    root = os.environ.get("ESTEIRA_ROOT") or profile.root
+    return profile.model_copy(
+        update={"root": str(Path(root).resolve()), "sources": str(Path(profile.sources).resolve())}
+    )

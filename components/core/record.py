@@ -1,0 +1,78 @@
+"""The run record: what each step of a run did, one small file per step, written at its start and at its end.
+
+Nobody else knows: kfp.local does not tell what it skipped, an exit task learns only that something failed, and tasks
+see nothing of each other. Started without an end reads "killed", absent "not started".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+State = Literal["not started", "running", "done", "reused", "failed", "killed"]
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """One step. Times are seconds since 1970, memory is bytes at its peak, rows are counted by the step."""
+
+    step: str
+    state: State
+    started: float | None = None
+    ended: float | None = None
+    peak_memory: int | None = None
+    rows_in: int | None = None
+    rows_out: int | None = None
+    summary: str = ""
+    """One line for the table of what happened."""
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    report: Mapping[str, Any] = field(default_factory=dict)
+    """What the report page draws of this step; JSON, bounded."""
+    error: str = ""
+
+    @property
+    def seconds(self) -> float | None:
+        return None if self.started is None or self.ended is None else self.ended - self.started
+
+    def to_json(self) -> bytes:
+        return json.dumps(asdict(self), sort_keys=True, allow_nan=False).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> StepRecord:
+        return cls(**json.loads(data))
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One run: its job name, pipeline, case, route (step names in order) and their records."""
+
+    job: str
+    pipeline: str
+    case: str
+    route: tuple[str, ...]
+    steps: Mapping[str, StepRecord]
+    bundle: str = ""
+    started: float | None = None
+    ended: float | None = None
+
+    def step(self, name: str) -> StepRecord:
+        return self.steps.get(name, StepRecord(name, "not started"))
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        return tuple(n for n in self.route if self.step(n).state in ("failed", "killed"))
+
+
+def launch_path(job: str) -> str:
+    return f"runs/{job}/run.json"
+
+
+def step_path(job: str, step: str) -> str:
+    return f"runs/{job}/steps/{step}.json"
+
+
+def report_path(job: str) -> str:
+    return f"runs/{job}/report.html"

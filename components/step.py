@@ -1,0 +1,295 @@
+"""What every task does around its own work: bundle, ports, run record, reuse, errors.
+
+Reuse is ours, once: the key is over everything that the step reads (section digests of the case, input digests,
+parameters, code, environment, and what lies outside). A hit is copied only if every byte verifies; else it is a miss.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import signal
+import sys
+import sysconfig
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from components.adapters.connect import Connected
+from components.adapters.ports import Ports
+from components.core import artifacts, bundle, case
+from components.core.case import Case, Operations
+from components.core.errors import ArtifactError, EsteiraError
+from components.core.profile import Profile
+from components.core.record import StepRecord, step_path
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What a pipeline hands to every task: the run's name, two digests, and the profile as JSON."""
+
+    job: str
+    bundle: str
+    operations: str
+    profile: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a step says of itself. Rows are counts; parameters become the task's string outputs."""
+
+    rows_in: int | None = None
+    rows_out: int | None = None
+    summary: str = ""
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    report: Mapping[str, Any] = field(default_factory=dict)
+    reused: bool = False
+
+
+class Context:
+    """What a step's work may use. `inputs` and `outputs` are artifact directories by name."""
+
+    def __init__(
+        self, name: str, launch: Launch, inputs: Mapping[str, Path], outputs: Mapping[str, Path], scratch: Path
+    ) -> None:
+        self.name, self.launch, self.inputs, self.outputs, self.scratch = name, launch, inputs, outputs, scratch
+        self.profile = Profile.from_json(launch.profile)
+        self.ports: Ports = Connected(self.profile)
+
+    @cached_property
+    def bundle_folder(self) -> Path:
+        """The launch's bundle, fetched and verified."""
+        return fetch_bundle(self.ports, self.launch.bundle, self.scratch)
+
+    @cached_property
+    def case(self) -> Case:
+        return bundle.read(self.bundle_folder, self.launch.bundle).case()
+
+    @cached_property
+    def operations(self) -> Operations:
+        data = self.ports.blobs.read(operations_path(self.launch.operations))[0]
+        if artifacts.sha256(data) != self.launch.operations:
+            raise ArtifactError(
+                "operations", f"have the sha256 {self.launch.operations}", "other bytes", "Launch again."
+            )
+        return case.validate(Operations, json.loads(data), where="operations.json")
+
+    def say(self, text: str) -> None:
+        """Progress, for the console and the log."""
+        print(f"[{self.name}] {text}", flush=True)
+
+
+def bundle_path(digest: str) -> str:
+    return f"bundles/{digest}"
+
+
+def operations_path(digest: str) -> str:
+    return f"operations/{digest}.json"
+
+
+def reuse_path(key: str) -> str:
+    return f"reuse/{key}.json"
+
+
+def store_bundle(ports: Ports, built: bundle.Bundle) -> None:
+    """Stores the bundle under its digest; what is there already stays as it is."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        bundle.write(built, folder)
+        names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+        for name in sorted(names, key=lambda n: n == bundle.MANIFEST):
+            target = f"{bundle_path(built.digest)}/{name}"
+            if not ports.blobs.exists(target):
+                ports.blobs.write(target, (folder / name).read_bytes(), generation=0)
+
+
+def store_operations(ports: Ports, operations: Operations) -> str:
+    """Stores `operations.json` under its digest, which is returned."""
+    data = case.canonical_json(operations.model_dump(mode="json")).encode()
+    digest = artifacts.sha256(data)
+    if not ports.blobs.exists(operations_path(digest)):
+        ports.blobs.write(operations_path(digest), data)
+    return digest
+
+
+def fetch_bundle(ports: Ports, digest: str, scratch: Path) -> Path:
+    """A local folder with the verified bundle. Raises ArtifactError where it is absent or altered."""
+    folder = scratch / f"bundle-{digest}"
+    prefix = bundle_path(digest) + "/"
+    names = ports.blobs.names(prefix)
+    if len(names) > bundle.MAX_FILES + 1:
+        raise ArtifactError("bundle", f"hold at most {bundle.MAX_FILES} files", len(names), "Launch again.")
+    for name in names:
+        artifacts.atomic_write(folder / name.removeprefix(prefix), ports.blobs.read(name)[0])
+    bundle.read(folder, digest)
+    return folder
+
+
+def perform(
+    name: str,
+    launch: Launch,
+    work: Callable[[Context], Result],
+    *,
+    inputs: Mapping[str, str] | None = None,
+    outputs: Mapping[str, str] | None = None,
+    parameters: Mapping[str, str] | None = None,
+    reads: Sequence[str] | None = None,
+    outside: Callable[[Context], Any] | None = None,
+) -> Result:
+    """Runs a step's work once, or reuses what an equal step published.
+
+    Parameters
+    ----------
+    inputs, outputs
+        Artifact directories by name; work must publish each output.
+    parameters
+        What else decides the result; no run ids.
+    reads
+        The sections of the case (Case or Operations) that the work reads. None: the step is never reused.
+    outside
+        Gives what the step reads beyond its inputs (a listing, the champion's identity), as JSON data.
+
+    Raises
+    ------
+    SystemExit
+        With the error's exit code, after the message was printed and recorded.
+    """
+    signal.signal(signal.SIGTERM, _terminated)
+    started = time.time()
+    paths_in = {k: Path(v) for k, v in (inputs or {}).items()}
+    paths_out = {k: Path(v) for k, v in (outputs or {}).items()}
+    with tempfile.TemporaryDirectory(prefix=f"esteira-{name}-") as scratch:
+        context = Context(name, launch, paths_in, paths_out, Path(scratch))
+        _record(context, StepRecord(name, "running", started))
+        try:
+            key = _key(context, parameters or {}, reads, outside) if reads is not None else None
+            result = (_reused(context, key) if key else None) or _worked(context, work, key)
+        except BaseException as error:
+            _failed(context, started, error)
+            raise SystemExit(getattr(error, "exit_code", 1)) from None
+        _record(context, _ended(name, started, result))
+        return result
+
+
+def _terminated(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt(f"signal {number}")
+
+
+def _worked(context: Context, work: Callable[[Context], Result], key: str | None) -> Result:
+    for path in context.outputs.values():
+        artifacts.clear(path)
+        path.mkdir(parents=True, exist_ok=True)
+    result = work(context)
+    digests = {name: artifacts.read_manifest(path).digest for name, path in context.outputs.items()}
+    if key is not None:
+        entry = {
+            "outputs": {n: {"path": os.fspath(p.resolve()), "digest": digests[n]} for n, p in context.outputs.items()},
+            "result": asdict(result),
+        }
+        context.ports.blobs.write(reuse_path(key), json.dumps(entry, allow_nan=False).encode())
+    return result
+
+
+def _reused(context: Context, key: str) -> Result | None:
+    """The result of an equal step, its outputs copied here; None if anything of it is gone or altered."""
+    try:
+        entry = json.loads(context.ports.blobs.read(reuse_path(key))[0])
+        for name, path in context.outputs.items():
+            artifacts.clear(path)
+            made = entry["outputs"][name]
+            if artifacts.copy(Path(made["path"]), path).digest != made["digest"]:
+                raise ArtifactError(name, "have the digest it was stored with", "another", "")
+        return Result(**{**entry["result"], "reused": True})
+    except (ArtifactError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _key(
+    context: Context,
+    parameters: Mapping[str, str],
+    reads: Sequence[str] | None,
+    outside: Callable[[Context], Any] | None,
+) -> str:
+    names = set(reads or ())
+    unknown = names - set(Case.model_fields) - set(Operations.model_fields)
+    assert not unknown, f"{context.name} reads unknown sections {unknown}"
+    parts = {
+        "step": context.name,
+        "code": code_digest(context.name),
+        "environment": environment_digest(),
+        "inputs": {n: artifacts.read_manifest(p).digest for n, p in context.inputs.items()},
+        "parameters": dict(parameters),
+        "case": case.section_digest(context.case, tuple(names & set(Case.model_fields))),
+        "operations": case.section_digest(context.operations, tuple(names & set(Operations.model_fields))),
+        "outside": outside(context) if outside is not None else None,
+    }
+    return case.digest(parts)
+
+
+def code_digest(name: str) -> str:
+    """Of our code that a step of this name can run: what all share, and its own folder."""
+    home = Path(__file__).parent
+    shared = [home / "step.py", *sorted((home / "core").rglob("*.py")), *sorted((home / "adapters").rglob("*.py"))]
+    return case.digest(
+        [
+            [p.relative_to(home).as_posix(), artifacts.sha256(p.read_bytes())]
+            for p in shared + sorted((home / name).rglob("*.py"))
+        ]
+    )
+
+
+def environment_digest() -> str:
+    """Of the interpreter, the machine's type and the installed distributions with their versions."""
+    site = Path(sysconfig.get_paths()["purelib"])
+    names = sorted(p.name for p in site.glob("*.dist-info"))
+    return case.digest([platform.python_version(), platform.machine(), names])
+
+
+def _record(context: Context, record: StepRecord) -> None:
+    context.ports.blobs.write(step_path(context.launch.job, context.name), record.to_json())
+
+
+def _ended(name: str, started: float, result: Result) -> StepRecord:
+    return StepRecord(
+        name,
+        "reused" if result.reused else "done",
+        started,
+        time.time(),
+        peak_memory(),
+        result.rows_in,
+        result.rows_out,
+        result.summary,
+        result.parameters,
+        result.metrics,
+        result.report,
+    )
+
+
+def _failed(context: Context, started: float, error: BaseException) -> None:
+    text = str(error) if isinstance(error, EsteiraError) else f"{type(error).__name__}: {error}"
+    if not isinstance(error, EsteiraError):
+        traceback.print_exception(error)
+    print(f"[{context.name}] {text}", file=sys.stderr, flush=True)
+    _record(
+        context,
+        StepRecord(context.name, "failed", started, time.time(), peak_memory(), error=text),
+    )
+
+
+def peak_memory() -> int | None:
+    """The process's peak resident memory in bytes (VmHWM: ru_maxrss starts from the parent's)."""
+    try:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return None

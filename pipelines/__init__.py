@@ -1,0 +1,1 @@
+"""The pipelines, how they are launched, and the command line."""
