@@ -1,0 +1,80 @@
+"""Values as people read them, and text as HTML takes it. Every text of a report passes `escape`."""
+
+from __future__ import annotations
+
+import html
+import math
+import re
+from datetime import UTC, datetime
+
+UNKNOWN = "–"
+_NOT_IN_HTML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def escape(value: object) -> str:
+    """Text that is inert in HTML and in XML, in an element and in a quoted attribute."""
+    return html.escape(_NOT_IN_HTML.sub("\N{REPLACEMENT CHARACTER}", str(value)))
+
+
+def number(value: object) -> str:
+    """Integers in full, other numbers with three significant digits or up to the unit; thousands by commas."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return UNKNOWN if value is None else str(value)
+    if isinstance(value, int):
+        return _minus(f"{value:,}")
+    if not math.isfinite(value):
+        return UNKNOWN
+    size = abs(value)
+    if size >= 1e15 or 0 < size < 1e-4:
+        digits, _, exponent = f"{value:.2e}".partition("e")
+        return _minus(f"{digits.rstrip('0').rstrip('.')} × 10{str(int(exponent)).translate(_SUPERSCRIPT)}")
+    if size >= 100 or value == int(value):
+        return _minus(f"{value:,.0f}")
+    return _minus(f"{value:.3g}")
+
+
+def compact(value: float) -> str:
+    """A short number for an axis: 12k, 1.5M."""
+    for limit, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if abs(value) >= limit:
+            scale = 1e3 if letter == "k" else limit
+            return _minus(f"{value / scale:.4g}{letter}")
+    return number(float(f"{value:.6g}"))
+
+
+def duration(seconds: float | None) -> str:
+    """A length of time: 0.21 s, 12.3 s, 3 min 5 s, 2 h 4 min."""
+    if seconds is None or not math.isfinite(seconds):
+        return UNKNOWN
+    if abs(seconds) < 59.95:
+        return _minus(f"{seconds:.2f} s" if abs(seconds) < 0.995 else f"{seconds:.1f} s")
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min" + (f" {whole % 60} s" if whole % 60 else "")
+    minutes = round(seconds / 60)
+    return f"{minutes // 60:,} h" + (f" {minutes % 60} min" if minutes % 60 else "")
+
+
+def size(count: float | None) -> str:
+    """Bytes in powers of 1000: 312 MB, 1.4 GB."""
+    if count is None or not math.isfinite(count):
+        return UNKNOWN
+    for limit, unit in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if abs(count) >= limit:
+            return f"{count / limit:.3g} {unit}" if abs(count) < 999.5 * limit else f"{count / limit:,.0f} {unit}"
+    return f"{count:,.0f} B"
+
+
+def moment(seconds: float | None) -> str:
+    """Seconds since 1970 as a date and time in UTC."""
+    if seconds is None:
+        return UNKNOWN
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except (OverflowError, ValueError, OSError):
+        return UNKNOWN
+
+
+def _minus(text: str) -> str:
+    return "−" + text[1:] if text.startswith("-") else text
