@@ -1,0 +1,86 @@
+"""From pipeline functions to portable YAML. kfp is imported when first needed: it takes a second."""
+
+from __future__ import annotations
+
+import importlib
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from components import ROUTE
+from components.core.artifacts import atomic_write
+from components.core.case import Resources
+from components.core.errors import CaseError
+from pipelines.launch import lint
+
+PIPELINES = ("batch", "predict")
+_SHELL = "_KFP_RUNTIME=true python3 -m kfp.dsl.executor_main"
+_EXEC = "exec env _KFP_RUNTIME=true python3 -m kfp.dsl.executor_main"
+
+
+def text(
+    pipeline: str, defaults: Mapping[str, str] | None = None, resources: Mapping[str, Resources] | None = None
+) -> str:
+    """The compiled pipeline, the same for every case unless defaults or resources are written in.
+
+    Parameters
+    ----------
+    defaults
+        Values for the pipeline's own parameters, such as the bundle's digest.
+    resources
+        CPU and memory by step.
+
+    Raises
+    ------
+    CaseError
+        The pipeline is unknown, a parameter or step is not its own, or a portability rule is broken.
+    """
+    if pipeline not in PIPELINES:
+        raise CaseError("pipeline", f"be one of {', '.join(PIPELINES)}", pipeline, "Choose one of them.")
+    from kfp import compiler
+
+    function = getattr(importlib.import_module(f"pipelines.{pipeline}"), pipeline)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "pipeline.yaml"
+        parameters: dict[str, Any] | None = dict(defaults) if defaults else None
+        compiler.Compiler().compile(function, str(path), pipeline_parameters=parameters)
+        compiled = path.read_text(encoding="utf-8")
+    header = "".join(line for line in compiled.splitlines(keepends=True) if line.startswith("#"))
+    spec = yaml.load(compiled, yaml.CSafeLoader)  # safe, and in C
+    _without_platform_cache(spec)
+    _with_resources(spec, resources or {})
+    finished = header + yaml.dump(spec, Dumper=yaml.CSafeDumper, sort_keys=True, width=1000).replace(_SHELL, _EXEC)
+    lint.require(finished, where=pipeline)
+    return finished
+
+
+def _without_platform_cache(spec: dict[str, Any]) -> None:
+    """The platforms' cache keys hold no content; ours do."""
+    for component in (spec["root"], *spec["components"].values()):
+        for task in component.get("dag", {}).get("tasks", {}).values():
+            task["cachingOptions"] = {}
+
+
+def _with_resources(spec: dict[str, Any], resources: Mapping[str, Resources]) -> None:
+    executors = spec["deploymentSpec"]["executors"]
+    for step, wanted in resources.items():
+        if step not in ROUTE:
+            raise CaseError("resources", f"name a step: {', '.join(ROUTE)}", step, "Mend that key of the case.")
+        if f"exec-{step}" in executors:
+            limits = {"resourceCpuLimit": wanted.cpu, "resourceMemoryLimit": wanted.memory}
+            executors[f"exec-{step}"]["container"]["resources"] = {k: v for k, v in limits.items() if v is not None}
+
+
+def write_all(
+    folder: Path, defaults: Mapping[str, str] | None = None, resources: Mapping[str, Resources] | None = None
+) -> list[Path]:
+    """Every pipeline as `folder/NAME.yaml`."""
+    paths = []
+    for pipeline in PIPELINES:
+        path = folder / f"{pipeline}.yaml"
+        atomic_write(path, text(pipeline, defaults, resources).encode())
+        paths.append(path)
+    return paths

@@ -1,0 +1,112 @@
+"""What a person sees of a run: a line per step as it ends, and a table of what happened."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from rich.console import Console
+from rich.status import Status
+from rich.table import Table
+from rich.text import Text
+
+from components.core.record import RunRecord, StepRecord
+
+STYLES = {
+    "done": ("✓", "green"),
+    "reused": ("↺", "cyan"),
+    "failed": ("✗", "bold red"),
+    "killed": ("✗", "bold red"),
+    "running": ("…", "yellow"),
+    "not started": ("·", "dim"),
+}
+
+
+def duration(seconds: float | None) -> str:
+    """'0.4 s', '12 s', '3 min 5 s'."""
+    if seconds is None:
+        return ""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+
+
+def memory(size: int | None) -> str:
+    return "" if size is None else f"{size / 2**20:,.0f} MiB"
+
+
+def count(rows: int | None) -> str:
+    return "" if rows is None else f"{rows:,}"
+
+
+class Progress:
+    """A spinner with the newest line of the running step; a lasting line for each that has ended."""
+
+    def __init__(self, console: Console, route: tuple[str, ...]) -> None:
+        self._console, self._route = console, route
+        self._status: Status | None = None
+
+    def begins(self, step: str) -> None:
+        self.stop()
+        place = self._route.index(step) + 1 if step in self._route else 0
+        self._status = self._console.status(f"[{place}/{len(self._route)}] {step}")
+        self._status.start()
+
+    def says(self, step: str, line: str) -> None:
+        prefix = f"[{step}] "
+        if self._status is not None and line.startswith(prefix):
+            place = self._route.index(step) + 1 if step in self._route else 0
+            self._status.update(Text(f"[{place}/{len(self._route)}] {step}: {line.removeprefix(prefix)}"[:100]))
+
+    def ended(self, record: StepRecord) -> None:
+        self.stop()
+        sign, style = STYLES[record.state]
+        words = f"{record.step:<11} {duration(record.seconds):>8}  {record.summary or record.error or record.state}"
+        self._console.print(Text(f"{sign} ", style=style) + Text(words), soft_wrap=True, highlight=False)
+
+    def stop(self) -> None:
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+
+
+def table(record: RunRecord) -> Table:
+    """Each step's state, time, peak memory, and rows in and out."""
+    result = Table(title=f"{record.case}: {record.pipeline}", title_justify="left", box=None, pad_edge=False)
+    result.add_column("step")
+    result.add_column("state")
+    for name in ("time", "peak memory", "rows in", "rows out"):
+        result.add_column(name, justify="right")
+    for name in record.route:
+        step = record.step(name)
+        sign, style = STYLES[step.state]
+        state = Text(f"{sign} {step.state}", style=style)
+        cells = (duration(step.seconds), memory(step.peak_memory), count(step.rows_in), count(step.rows_out))
+        result.add_row(name, state, *cells)
+    return result
+
+
+def closing(console: Console, record: RunRecord, report: Path) -> None:
+    """The table, the version, the verdict with its reasons, and where the report is."""
+    console.print()
+    console.print(table(record))
+    console.print()
+    verdict = record.step("evaluate").parameters.get("verdict")
+    if verdict:
+        gate = json.loads(verdict)
+        word = "unchanged" if gate.get("unchanged") else "accepted" if gate["accepted"] else "refused"
+        console.print(f"gate     {word}", style="green" if gate["accepted"] else "yellow", highlight=False)
+        for reason in gate["reasons"]:
+            console.print(f"         {reason}", highlight=False, soft_wrap=True)
+    champion = record.step("deploy").parameters.get("champion")
+    if champion:
+        console.print(f"champion version {champion}", highlight=False)
+    for name in record.failed:
+        step = record.step(name)
+        reason = (
+            step.error or "Killed before it ended. If memory ran out, raise resources." + name + ".memory in the case."
+        )
+        console.print(f"{name} {step.state}: {reason}", style="bold red", soft_wrap=True, highlight=False)
+    console.print(f"report   {report}", soft_wrap=True, highlight=False)

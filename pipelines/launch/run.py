@@ -1,0 +1,114 @@
+"""`esteira run`: a snapshot of the case, the compiled pipeline, a run here, and what came of it."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+
+from components import ROUTE
+from components.adapters import records
+from components.adapters.connect import Connected
+from components.core import profile as profiles
+from components.core import report
+from components.core.errors import ArtifactError, RunError
+from components.core.record import RunRecord, StepRecord, launch_path, report_path, step_path
+from pipelines.launch import cases, compile, console, local
+
+_NOT_IN_PREDICT = ("train", "evaluate", "register", "deploy")
+ROUTES: dict[str, tuple[str, ...]] = {
+    "batch": ROUTE,
+    "predict": tuple(step for step in ROUTE if step not in _NOT_IN_PREDICT),
+}
+
+
+@dataclass(frozen=True)
+class Finished:
+    record: RunRecord
+    report: Path
+
+
+def run(name: str, pipeline: str, *, profile: str = "local", start: str = "", stop: str = "", out: Console) -> Finished:
+    """Runs a pipeline of a case on this machine, to its end, whatever its steps do.
+
+    Raises
+    ------
+    CaseError, SetupError
+        Before anything runs.
+    RunError
+        No step ran at all.
+    """
+    folder = cases.find(name)
+    chosen = profiles.load(profile)
+    ports = Connected(chosen)
+    text = compile.text(pipeline)
+    taken = cases.snapshot(folder, ports)
+    arguments = {"bundle": taken.bundle, "operations": taken.operations, "profile": chosen.to_json()}
+    arguments |= {"start": start, "stop": stop}
+    watcher = _Watcher(
+        ports, RunRecord("", pipeline, taken.file.name, ROUTES[pipeline], {}, taken.bundle, time.time()), out
+    )
+    try:
+        local.run(text, arguments, root=chosen.path("artifacts"), watch=watcher)
+    finally:
+        watcher.close()
+    if not watcher.head.job:
+        log = chosen.path("artifacts") / "kfp.log"
+        raise RunError("pipeline", "start its first step", "none started", f"See {log}.")
+    record = replace(watcher.head, ended=time.time())
+    ports.blobs.write(launch_path(record.job), _head(record))
+    record = records.load_run(ports.blobs, record.job)
+    page = chosen.path("blobs") / report_path(record.job)
+    ports.blobs.write(report_path(record.job), report.render(record).encode())
+    return Finished(record, page)
+
+
+def _head(record: RunRecord) -> bytes:
+    body = {
+        "job": record.job,
+        "pipeline": record.pipeline,
+        "case": record.case,
+        "route": list(record.route),
+        "bundle": record.bundle,
+        "started": record.started,
+        "ended": record.ended,
+    }
+    return json.dumps(body).encode()
+
+
+class _Watcher:
+    """Turns what the handler sees into progress, and writes the run's head when its first task tells its name."""
+
+    def __init__(self, ports: Connected, head: RunRecord, out: Console) -> None:
+        self._ports, self.head = ports, head
+        self._progress = console.Progress(out, head.route)
+        self._current = ""
+
+    def __call__(self, task: local.Started, line: str | None) -> None:
+        if line is not None:
+            self._progress.says(task.step, line)
+            return
+        if not self.head.job:
+            self.head = replace(self.head, job=task.job)
+            self._ports.blobs.write(launch_path(task.job), _head(self.head))
+        self._show_last()
+        self._current = task.step
+        self._progress.begins(task.step)
+
+    def close(self) -> None:
+        self._show_last()
+        self._progress.stop()
+
+    def _show_last(self) -> None:
+        if not self._current:
+            return
+        try:
+            data = self._ports.blobs.read(step_path(self.head.job, self._current))[0]
+            self._progress.ended(StepRecord.from_json(data))
+        except ArtifactError:
+            error = "ended before it wrote its record; see its log"
+            self._progress.ended(StepRecord(self._current, "failed", error=error))
+        self._current = ""

