@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -109,12 +110,7 @@ class Transform:
             rule = "give columns without an error"
             shown = f"{type(error).__name__}: {error}"
             raise ValueRefused("features", rule, shown, "Mend it, or the row.", where=self.where) from error
-        if not isinstance(result, dict) or not result:
-            raise self._error("features", "return a dict of columns", result, "Return {name: array, ...}.")
-        for name, values in result.items():
-            self._check_shape(name, values, rows)
-        for name, values in result.items():
-            self._check_values(name, values)
+        self._check(result, rows)
         return result
 
     def outputs(self) -> dict[str, ColumnType]:
@@ -160,40 +156,64 @@ class Transform:
         rows = -1
         for name, kind in self.types.items():
             values = columns.get(name)
-            if values is None or values.dtype != _INPUT[kind] or (rows >= 0 and len(values) != rows):
-                shown = "absent" if values is None else f"{values.dtype} of {values.shape}"
-                rule = f"be an input column of dtype {_INPUT[kind]}, as long as the others"
-                raise self._error(name, rule, shown, "Give every input by its declared type.")
-            rows = len(values)
+            if values is None or values.dtype != _INPUT[kind] or len(values) != rows:
+                if values is None or values.dtype != _INPUT[kind] or rows >= 0:
+                    shown = "absent" if values is None else f"{values.dtype} of {values.shape}"
+                    rule = f"be an input column of dtype {_INPUT[kind]}, as long as the others"
+                    raise self._error(name, rule, shown, "Give every input by its declared type.")
+                rows = len(values)
             given[name] = values
         return given, rows
 
-    def _check_shape(self, name: object, values: object, rows: int) -> None:
-        if not isinstance(name, str) or not name.isidentifier() or name[0] == "_":
-            rule = "be named by an identifier that does not start with _"
-            raise self._error(str(name), rule, name, "Rename the feature.")
-        if not isinstance(values, np.ndarray):
-            raise self._error(name, "be a numpy array", type(values).__name__, "Return arrays only.")
-        if values.dtype != _FLOAT32 and values.dtype != _OBJECT:
-            remedy = "Use .astype(np.float32) for numbers, .astype(object) for texts."
-            raise self._error(name, "be float32, or object of str", str(values.dtype), remedy)
-        if values.shape != (rows,):
-            raise self._error(name, f"have one value per row: {rows}", values.shape, "Work row by row.")
+    def _check(self, result: object, rows: int) -> None:
+        if not isinstance(result, dict) or not result:
+            raise self._error("features", "return a dict of columns", result, "Return {name: array, ...}.")
+        numbers: Columns = {}
+        texts: Columns = {}
+        for name, values in result.items():
+            if not _is_name(name):
+                rule = "be named by an identifier that does not start with _"
+                raise self._error(str(name), rule, name, "Rename the feature.")
+            kind = values.dtype if type(values) is np.ndarray and values.shape == (rows,) else None
+            if kind == _FLOAT32:
+                numbers[name] = values
+            elif kind == _OBJECT:
+                texts[name] = values
+            else:
+                raise self._misshapen(name, values, rows)
+        self._check_numbers(numbers)
+        self._check_texts(texts)
 
-    def _check_values(self, name: str, values: Array) -> None:
-        if values.dtype == _FLOAT32:
-            if np.isinf(values).any():
-                remedy = "Bound it, or make it missing (NaN)."
-                raise ValueRefused(name, "be finite or NaN", "infinity", remedy, where=self.where)
-            return
-        try:
-            "".join(values.tolist()).encode()  # one pass finds a value that is no str, or no Unicode text
-        except (TypeError, UnicodeEncodeError) as error:
-            rule = "hold only texts, with '' for missing"
-            raise ValueRefused(name, rule, str(error), "Map null to ''.", where=self.where) from error
+    def _misshapen(self, name: str, values: object, rows: int) -> FeatureError:
+        if not isinstance(values, np.ndarray):
+            return self._error(name, "be a numpy array", type(values).__name__, "Return arrays only.")
+        if values.dtype not in (_FLOAT32, _OBJECT):
+            remedy = "Use .astype(np.float32) for numbers, .astype(object) for texts."
+            return self._error(name, "be float32, or object of str", str(values.dtype), remedy)
+        return self._error(name, f"have one value per row: {rows}", values.shape, "Work row by row.")
+
+    def _check_numbers(self, made: Columns) -> None:
+        # One call over all columns: for a single row thirty calls would cost more than the features.
+        if made and np.isinf(np.concatenate(list(made.values()))).any():
+            name = next(n for n, values in made.items() if np.isinf(values).any())
+            remedy = "Bound it, or make it missing (NaN)."
+            raise ValueRefused(name, "be finite or NaN", "infinity", remedy, where=self.where)
+
+    def _check_texts(self, made: Columns) -> None:
+        for name, values in made.items():
+            try:
+                "".join(values.tolist()).encode()  # one pass finds a value that is no str, or no Unicode text
+            except (TypeError, UnicodeEncodeError) as error:
+                rule = "hold only texts, with '' for missing"
+                raise ValueRefused(name, rule, str(error), "Map null to ''.", where=self.where) from error
 
     def _error(self, name: str, rule: str, value: object, remedy: str) -> FeatureError:
         return FeatureError(name, rule, value, remedy, where=self.where)
+
+
+@lru_cache(maxsize=4096)
+def _is_name(name: object) -> bool:
+    return isinstance(name, str) and name.isidentifier() and name[0] != "_"
 
 
 def null_columns(types: Mapping[str, ColumnType], rows: int) -> Columns:
