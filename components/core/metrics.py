@@ -6,7 +6,6 @@ is not finite) is NaN, and NaN passes no gate.
 
 References
 ----------
-Fawcett, T. (2006). An introduction to ROC analysis. Pattern Recognition Letters 27, 861-874.
 Hyndman, R. J. and Fan, Y. (1996). Sample quantiles in statistical packages. American Statistician 50, 361-365.
 """
 
@@ -19,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from components.core.errors import DataError
+from components.core.ranking import SLACK, Floats, Ranking
 
 Task = Literal["binary", "multiclass", "regression"]
-Floats = npt.NDArray[np.float64]
 Values = dict[str, Floats]
 
 _NAMES: dict[str, tuple[str, ...]] = {
@@ -150,12 +149,8 @@ class _Binary:
         loss = -np.log(np.where(real, clipped, 1 - clipped))
         cells = [real & chosen, ~real & chosen, real & ~chosen, ~real & ~chosen]
         self._terms = weights[:, None] * np.column_stack([*cells, loss, (scores - labels) ** 2])
-        self._order = np.argsort(-scores, kind="stable")
-        ranked = scores[self._order]
-        ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], len(ranked) > 0))
-        self._ends = ends if len(ends) < len(ranked) else None  # without ties every row ends its group
-        self._positive = (weights * real)[self._order]
-        self._negative = (weights * ~real)[self._order]
+        if wanted & _RANKED:
+            self._ranking = Ranking(scores, real, weights)
 
     def __call__(self, draws: Floats) -> Values:
         hit, false, missed, true_negative, loss, brier = (draws @ self._terms).T
@@ -172,27 +167,8 @@ class _Binary:
             "f1": ratio(2 * hit, 2 * hit + false + missed),
         }
         if self._wanted & _RANKED:
-            values |= self._ranked(draws, positive, negative)
+            values |= self._ranking(draws)
         return {name: values[name] for name in names("binary") if name in self._wanted}
-
-    def _ranked(self, draws: Floats, positive: Floats, negative: Floats) -> Values:
-        """Area under the ROC curve by trapezoids over tied scores (Fawcett 2006, algorithm 3), and average precision:
-        the sum over thresholds of precision times the gain in recall (scikit-learn's definition, not interpolated)."""
-        ranked = draws[:, self._order]
-        above, false = np.cumsum(ranked * self._positive, axis=1), np.cumsum(ranked * self._negative, axis=1)
-        if self._ends is not None:
-            above, false = above[:, self._ends], false[:, self._ends]
-        gain = np.diff(above, axis=1, prepend=0.0)
-        both = (positive > 0) & (negative > 0)
-        # A positive outranks the negatives that are not above it, and half of those tied with it.
-        outranked = (gain * (negative[:, None] - false)).sum(axis=1)
-        tied = (gain * np.diff(false, axis=1, prepend=0.0)).sum(axis=1)
-        area = ratio(outranked + tied / 2, positive * negative)
-        seen = above + false
-        with np.errstate(divide="ignore", invalid="ignore"):
-            precision = np.where(seen > 0, above / seen, 0.0)
-        average = ratio((gain * precision).sum(axis=1), positive)
-        return {"roc_auc": area, "average_precision": np.where(both, average, np.nan)}
 
 
 class _Multiclass:
@@ -260,7 +236,7 @@ class _Regression:
     def __call__(self, draws: Floats) -> Values:
         total, square, absolute, first, second = (draws @ self._terms).T
         spread = second - ratio(first**2, total)
-        spread = np.where(spread > 1e-12 * second, spread, 0.0)  # rounding of a constant target
+        spread = np.where(spread > SLACK * second, spread, 0.0)
         values = {
             "rmse": np.sqrt(ratio(square, total)),
             "mae": ratio(absolute, total),
