@@ -1,0 +1,65 @@
+"""What a step shows in the console of KFP and Vertex: metrics, curves and its page; works on kfp's artifacts by method.
+
+A number that is not finite kills KFP's orchestrator after the task has succeeded, so it is left out, by name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from components.core import artifacts
+from components.core.blocks import finite, thin
+
+PAGE = "index.html"
+EVALUATION = "evaluation.json"
+
+
+class Metrics(Protocol):
+    def log_metric(self, metric: str, value: float) -> None: ...
+
+
+class Curves(Protocol):
+    def log_roc_curve(self, fpr: list[float], tpr: list[float], threshold: list[float]) -> None: ...
+    def log_confusion_matrix(self, categories: list[str], matrix: list[list[int]]) -> None: ...
+
+
+def log_metrics(metrics: Metrics, values: Mapping[str, float]) -> list[str]:
+    """Logs the finite values; the names of the others."""
+    for name, value in values.items():
+        if finite(value) is not None:
+            metrics.log_metric(name, float(value))
+    return [name for name, value in values.items() if finite(value) is None]
+
+
+def log_roc(curves: Curves, fpr: Sequence[float], tpr: Sequence[float], thresholds: Sequence[float]) -> int:
+    """Logs at most 200 points, those without a finite number left out; how many were left out."""
+    points = list(zip(fpr, tpr, thresholds, strict=True))
+    whole = [point for point in points if all(finite(value) is not None for value in point)]
+    kept = thin(whole)
+    if kept:
+        curves.log_roc_curve(*([float(point[i]) for point in kept] for i in range(3)))
+    return len(points) - len(whole)
+
+
+def log_confusion(curves: Curves, labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> None:
+    """Logs rows by actual and decided class: matrix[actual][decided]."""
+    curves.log_confusion_matrix(list(labels), [[int(value) for value in row] for row in matrix])
+
+
+def log_curves(curves: Curves, evaluation: str) -> None:
+    """Logs what the evaluation artifact at this path holds of a ROC curve and a confusion matrix."""
+    root = Path(evaluation)
+    data: dict[str, Any] = json.loads(artifacts.read_named(root, artifacts.read_manifest(root), EVALUATION))
+    if roc := data.get("roc"):
+        log_roc(curves, roc["fpr"], roc["tpr"], roc["thresholds"])
+    if confusion := data.get("confusion"):
+        log_confusion(curves, confusion["labels"], confusion["matrix"])
+
+
+def copy_page(artifact: str, target: str) -> None:
+    """The artifact's own page as the file that the console shows."""
+    root = Path(artifact)
+    artifacts.atomic_write(Path(target), artifacts.read_named(root, artifacts.read_manifest(root), PAGE))
