@@ -352,6 +352,8 @@ def _check_names(case: Case) -> None:
     known("label", [case.label.column], own)
     if case.arrival is not None:
         known("arrival", [case.arrival], own)
+        if own[case.arrival].type not in ("number", "timestamp"):
+            raise ValueError(f"arrival must be a number or timestamp; {case.arrival!r} is {own[case.arrival].type}")
     for name, reference in case.references.items():
         place = f"references.{name}"
         known(f"{place}.by", list(reference.by), own)
