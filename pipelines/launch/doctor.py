@@ -1,0 +1,122 @@
+"""`esteira doctor`: what is here, what is not, and what each missing thing disables."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from components import types
+from components.core.errors import SetupError
+from components.core.profile import Profile
+from pipelines.launch import environments
+
+Level = Literal["ok", "missing", "broken"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing looked at. `without` says what its absence disables, and how to mend it."""
+
+    name: str
+    level: Level
+    found: str
+    without: str = ""
+
+
+def checks(profile: Profile) -> Iterator[Check]:
+    """Each check as it is made, the ones without which nothing runs first."""
+    yield _platform()
+    for image, name in environments.NAMES.items():
+        yield _environment(image, name)
+    yield _root(profile)
+    yield _tracking(profile)
+    yield _tool("docker or podman", ("docker", "podman"), "no runs over container images; environments serve")
+    yield _variable("PUBSUB_EMULATOR_HOST", "no local Pub/Sub; the pipelines here do not need it")
+    yield _variable("STORAGE_EMULATOR_HOST", "no local Cloud Storage; the pipelines here do not need it")
+    yield _credentials()
+    yield _address("mail relay", profile.alerts.smtp, "no alerts by mail")
+    yield _address("webhook", profile.alerts.webhook, "no alerts by webhook")
+
+
+def _platform() -> Check:
+    found = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    here = (platform.system(), platform.machine())
+    supported = here in (("Linux", "x86_64"), ("Darwin", "arm64")) and (3, 11) <= sys.version_info[:2] <= (3, 13)
+    without = "Linux x86-64 or macOS arm64 with Python 3.11 to 3.13 is supported"
+    return Check("platform", "ok" if supported else "broken", found, "" if supported else without)
+
+
+def _environment(image: str, name: str) -> Check:
+    label = f"environment {name}"
+    module = {types.PIPELINE: "apache_beam", types.VALIDATE: "tensorflow_data_validation"}[image]
+    try:
+        python = environments.python(image)
+    except SetupError as error:
+        return Check(label, "broken", str(error.value), f"no step that runs in it. {error.remedy}")
+    code = f"import importlib.metadata as m; print('{module}', m.version('{module.replace('_', '-')}'))"
+    done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
+    if done.returncode:
+        return Check(label, "broken", done.stderr.strip().splitlines()[-1], "run `make setup` in the clone again")
+    return Check(label, "ok", done.stdout.strip())
+
+
+def _root(profile: Profile) -> Check:
+    root = Path(profile.root)
+    parent = next(p for p in (root, *root.parents) if p.exists())
+    free = shutil.disk_usage(parent).free
+    writable = os.access(parent, os.W_OK)
+    found = f"{root}, {free / 2**30:.0f} GiB free{'' if writable else ', not writable'}"
+    ok = writable and free > 2**30
+    return Check("local root", "ok" if ok else "broken", found, "" if ok else "runs need a writable folder and 1 GiB")
+
+
+def _tracking(profile: Profile) -> Check:
+    address = profile.tracking
+    if address.adapter == "none":
+        return Check("tracking", "missing", "switched off", "no experiment runs are logged")
+    if not address.at.startswith(("http://", "https://")):
+        return Check("tracking", "ok", address.at or f"SQLite under {profile.root}")
+    return _address("tracking", address.at, "trainings succeed, but are not logged")
+
+
+def _address(name: str, address: str, without: str) -> Check:
+    if not address:
+        return Check(name, "missing", "not in the profile", without)
+    if not address.startswith(("http://", "https://")):
+        return Check(name, "ok", address)
+    try:
+        with urllib.request.urlopen(address, timeout=3) as answer:  # noqa: S310  # http(s) only, as just checked
+            return Check(name, "ok", f"{address}: {answer.status}")
+    except urllib.error.HTTPError as error:
+        return Check(name, "ok", f"{address}: {error.code}")
+    except OSError as error:
+        return Check(name, "broken", f"{address}: {error}", without)
+
+
+def _tool(name: str, commands: tuple[str, ...], without: str) -> Check:
+    found = next((path for command in commands if (path := shutil.which(command))), None)
+    return Check(name, "ok", found) if found else Check(name, "missing", "not on PATH", without)
+
+
+def _variable(name: str, without: str) -> Check:
+    value = os.environ.get(name)
+    return Check(name, "ok", value) if value else Check(name, "missing", "not set", without)
+
+
+def _credentials() -> Check:
+    name = "Google credentials"
+    named = os.environ.get("GOOGLE_APPLICATION_CREDENTIALS")
+    usual = Path.home() / ".config" / "gcloud" / "application_default_credentials.json"
+    path = Path(named) if named else usual
+    if path.is_file():
+        return Check(name, "ok", str(path))
+    return Check(name, "broken" if named else "missing", f"no file {path}", "nothing on Google Cloud; not needed here")
