@@ -1,0 +1,136 @@
+"""The first stage of the transform: what the case declares of other tables and of earlier rows, joined to each row.
+
+One pure function from (state, batch) to (state, columns). Batch folds it over shards sorted by event time, the stream
+over what arrives; any chunking of the same rows gives the same bits. The state is the rows that later ones may see.
+
+- A reference column is that of the newest row of the key at or before the event's time, at most `within` older, or of
+  the key's last row where the reference has no time.
+- A window over [t - length, t) sees rows strictly before t (so neither the row itself nor its timestamp peers), and of
+  them those with a smaller arrival number. With `known: event` a row enters at its event time. With `known: label` it
+  enters when its label lands, never before its event; then the landing is compared with t, and no arrival number.
+- A key with a missing part (null, '', NaN) finds nothing. A value that is missing, infinite or beyond 2^53 units is
+  no entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pyarrow as pa
+
+from components.core.asof import MICROS, NO_TIME, Lookup, micros
+from components.core.case import Case, Window, seconds
+from components.core.columns import ARROW, Array, to_numpy
+from components.core.errors import DataError
+from components.core.windows import Entries, Ints, key_codes
+
+EVENT_TIME, ARRIVAL, LABEL_TIME = "_event_time", "_arrival", "_label_time"
+_LARGEST = 2.0**53
+
+
+class Enrichment:
+    """A case's joins and windows, with its reference tables made ready.
+
+    Parameters
+    ----------
+    references
+        Each reference table of the case, by name.
+    lateness
+        How many seconds behind the newest event a later batch's events may lie; 0 for sorted rows.
+
+    Raises
+    ------
+    DataError
+        A reference table is absent, or lacks a column.
+    """
+
+    def __init__(self, case: Case, references: Mapping[str, pa.Table], *, lateness: int = 0) -> None:
+        self._case = case
+        self._lookups = []
+        for name, reference in case.references.items():
+            if name not in references:
+                raise DataError(name, "be a reference table of ingest's", sorted(references), "Ingest again.")
+            self._lookups.append(Lookup(name, reference, references[name]))
+        lengths = [seconds(length) for window in case.windows.values() for length in window.over]
+        self.reach = max(lengths) * MICROS if lengths else 0
+        """The longest window in microseconds; 0 without windows."""
+        self._kept = self.reach + lateness * MICROS
+        self.waits = any(window.known == "label" for window in case.windows.values())
+        """Whether a row may enter a window long after its event."""
+        names = {n: None for w in case.windows.values() for n in (*w.by, *([w.of] if w.of is not None else []))}
+        self.remembered = (*names, EVENT_TIME, ARRIVAL, LABEL_TIME)
+        """The columns that the state keeps."""
+
+    def empty(self) -> pa.Table:
+        """The state before the first row."""
+        types = {name: ARROW[self._case.columns[name].type] for name in self.remembered[:-3]}
+        times = {EVENT_TIME: ARROW["timestamp"], ARRIVAL: pa.int64(), LABEL_TIME: ARROW["timestamp"]}
+        return pa.schema(list((types | times).items())).empty_table()
+
+    def remember(self, state: pa.Table, rows: pa.Table) -> pa.Table:
+        """The rows of both that a batch after them may see."""
+        if not self.reach:
+            return self.empty()
+        both = pa.concat_tables([state, rows.select(self.remembered)])
+        if not both.num_rows:
+            return both
+        events = micros(both.column(EVENT_TIME))
+        last = np.maximum(events, micros(both.column(LABEL_TIME))) if self.waits else events
+        return both.filter(pa.array(last >= events.max() - self._kept)).combine_chunks()
+
+    def __call__(self, state: pa.Table, batch: pa.Table) -> tuple[pa.Table, pa.Table]:
+        """The state after the batch, and the batch with the case's reference and window columns added, in order."""
+        times = micros(batch.column(EVENT_TIME))
+        for lookup in self._lookups:
+            joined = lookup.join(batch, times)
+            for field, column in zip(joined.schema, joined.columns, strict=True):
+                batch = batch.append_column(field, column)
+        if not self.reach:
+            return state, batch
+        rows = pa.concat_tables([state, batch.select(self.remembered)])
+        for name, window in self._case.windows.items():
+            for column, values in self._window(name, window, rows, state.num_rows).items():
+                batch = batch.append_column(column, pa.array(values, pa.float64(), from_pandas=True))
+        return self.remember(state, batch), batch
+
+    def _window(self, name: str, window: Window, rows: pa.Table, asked: int) -> dict[str, Array]:
+        """The window's columns for the rows from position `asked` on."""
+        codes = key_codes([rows.column(c) for c in window.by])
+        events, arrivals = micros(rows.column(EVENT_TIME)), micros(rows.column(ARRIVAL))
+        values, entered = _units(window, rows)
+        times = events
+        if window.known == "label":
+            landings = micros(rows.column(LABEL_TIME))
+            entered &= landings != NO_TIME
+            times = np.maximum(events, landings)
+        at = np.flatnonzero(entered & (codes >= 0))
+        numbered = self._case.arrival is not None and window.known == "event"
+        entries = Entries(codes[at], times[at], values[at], arrivals[at] if numbered else None)
+        lengths = [seconds(length) * MICROS for length in window.over]
+        seen = dict(
+            zip(window.over, entries.look(codes[asked:], events[asked:], lengths, arrivals[asked:]), strict=True)
+        )
+        return {
+            column: _computed(compute, *seen[length], window.unit) for column, compute, length in window.names(name)
+        }
+
+
+def _units(window: Window, rows: pa.Table) -> tuple[Ints, Array]:
+    """The window's values as whole units (n,) int64, and which of them are entries (n,) bool."""
+    if window.of is None:
+        return np.zeros(rows.num_rows, np.int64), np.ones(rows.num_rows, np.bool_)
+    with np.errstate(over="ignore"):
+        units = np.rint(to_numpy(rows.column(window.of), "number") / window.unit)
+    entered = np.abs(units) <= _LARGEST  # False for NaN
+    return np.where(entered, units, 0.0).astype(np.int64), entered
+
+
+def _computed(compute: str, counts: Ints, sums: Ints, unit: float) -> Array:
+    if compute == "count":
+        return counts.astype(np.float64)
+    total = sums.astype(np.float64) * unit
+    if compute == "sum":
+        return total
+    means: Array = np.divide(total, counts, out=np.full(len(counts), np.nan), where=counts > 0)
+    return means
