@@ -6,11 +6,14 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from components.core.errors import EsteiraError, RunError
+from components.core.errors import CaseError, EsteiraError, RunError, SetupError
+
+if TYPE_CHECKING:
+    from components.adapters.ports import Ports
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -22,7 +25,9 @@ app = typer.Typer(
     "7 setup, 8 a step failed.",
 )
 models = typer.Typer(no_args_is_help=True, help="Versions of a case's model.")
+runs = typer.Typer(no_args_is_help=True, help="What ran on this machine.")
 app.add_typer(models, name="models")
+app.add_typer(runs, name="runs")
 
 Case = Annotated[str, typer.Argument(help="A case's folder, or the name of one under ./cases or of a packaged one.")]
 ProfileName = Annotated[str, typer.Option("--profile", help="Where things live: 'local', or profiles/NAME.yaml.")]
@@ -73,6 +78,137 @@ def compile_(
         paths = compile.write_all(out, defaults, taken.file.resources)
     for path in paths:
         typer.echo(path)
+
+
+@app.command()
+def init(
+    case: Annotated[str, typer.Argument(help="The new case's name; its folder is ./cases/NAME.")],
+    data: Annotated[Path, typer.Option(help="A CSV, JSON lines or Parquet file of events.")],
+    label: Annotated[str, typer.Option(help="The column to predict.")],
+    time: Annotated[str, typer.Option(help="The column with the event's time; found if not named.")] = "",
+    id_: Annotated[list[str] | None, typer.Option("--id", help="A column that names a row, once for each.")] = None,
+) -> None:
+    """Make a new case from a data file: columns and types inferred, each key explained."""
+    from pipelines.launch import initialize
+
+    folder = Path("cases") / case
+    left_out = initialize.init(folder, data, initialize.Wishes(label, time, tuple(id_ or ())))
+    typer.echo(f"{folder / 'case.yaml'}\n{folder / 'features.py'}")
+    if left_out:
+        typer.echo(f"left out, nested or with a name that is no identifier: {', '.join(left_out)}")
+    typer.echo(f"Look at both, then: esteira check {case}")
+
+
+@app.command()
+def doctor(profile: ProfileName = "local", as_json: Json = False) -> None:
+    """Say what is installed, which servers and credentials are seen, and what each missing one disables."""
+    from components.core import profile as profiles
+    from pipelines.launch import doctor as launch
+
+    found = []
+    for check in launch.checks(profiles.load(profile)):
+        found.append(check)
+        if not as_json:
+            sign = {"ok": "✓", "missing": "·", "broken": "✗"}[check.level]
+            typer.echo(
+                f"{sign} {check.name:<24} {check.found}" + (f"\n  without it: {check.without}" if check.without else "")
+            )
+    if as_json:
+        _print([asdict(check) for check in found])
+    if any(check.level == "broken" for check in found):
+        raise typer.Exit(SetupError.exit_code)
+
+
+@models.command("list")
+def models_list(case: Case, profile: ProfileName = "local", as_json: Json = False) -> None:
+    """List the versions of a case's model, with what is live."""
+    from pipelines.launch import models as launch
+    from pipelines.launch import tables
+
+    name, ports = _case_ports(case, profile)
+    rows = launch.listed(ports, name)
+    if as_json:
+        _print([asdict(row) for row in rows])
+    else:
+        tables.models(name, rows)
+
+
+@models.command("compare")
+def models_compare(
+    case: Case,
+    first: Annotated[int, typer.Argument(help="A version.")],
+    second: Annotated[int, typer.Argument(help="Another version.")],
+    profile: ProfileName = "local",
+    as_json: Json = False,
+) -> None:
+    """Show how two versions differ: metrics, settings, code."""
+    from pipelines.launch import models as launch
+    from pipelines.launch import tables
+
+    name, ports = _case_ports(case, profile)
+    compared = launch.compare(ports, name, first, second)
+    if as_json:
+        _print(asdict(compared))
+    else:
+        tables.comparison(compared, first, second)
+
+
+@runs.command("list")
+def runs_list(
+    profile: ProfileName = "local",
+    most: Annotated[int, typer.Option("--most", help="How many, the newest first.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """List the runs on this machine, the newest first."""
+    from components.adapters import records
+    from pipelines.launch import tables
+
+    ports = _ports(profile)
+    found = [records.load_run(ports.blobs, job) for job in records.jobs(ports.blobs)[-most:][::-1]]
+    if as_json:
+        _print([asdict(record) for record in found])
+    else:
+        tables.runs(found)
+
+
+@runs.command("show")
+def runs_show(
+    job: Annotated[str | None, typer.Argument(help="A run's name; none: the newest.")] = None,
+    profile: ProfileName = "local",
+    as_json: Json = False,
+) -> None:
+    """Show one run: its steps, verdict and report."""
+    from rich.console import Console
+
+    from components.adapters import records
+    from components.core import profile as profiles
+    from components.core.record import report_path
+    from pipelines.launch import console
+
+    ports = _ports(profile)
+    jobs = records.jobs(ports.blobs)
+    if not jobs or (job is not None and job not in jobs):
+        raise CaseError("JOB", "be a run on this machine", job or "none yet", "See `esteira runs list`.")
+    record = records.load_run(ports.blobs, job or jobs[-1])
+    page = profiles.load(profile).path("blobs") / report_path(record.job)
+    if as_json:
+        _print({**asdict(record), "report_page": str(page)})
+    else:
+        console.closing(Console(), record, page)
+
+
+def _ports(profile: str) -> Ports:
+    from components.adapters.connect import Connected
+    from components.core import profile as profiles
+
+    return Connected(profiles.load(profile))
+
+
+def _case_ports(case: str, profile: str) -> tuple[str, Ports]:
+    from components.core import case as case_files
+    from pipelines.launch import cases
+
+    return case_files.load(cases.find(case)).name, _ports(profile)
 
 
 def _print(data: Any) -> None:

@@ -314,7 +314,7 @@ class Operations(Strict):
     """By step, such as `train: {cpu: "4", memory: 16G}`."""
 
 
-class CaseFile(Case, Operations):
+class CaseFile(Operations, Case):
     """`case.yaml` as a person writes it."""
 
     def case(self) -> Case:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -59,24 +58,11 @@ def run(name: str, pipeline: str, *, profile: str = "local", start: str = "", st
         log = chosen.path("artifacts") / "kfp.log"
         raise RunError("pipeline", "start its first step", "none started", f"See {log}.")
     record = replace(watcher.head, ended=time.time())
-    ports.blobs.write(launch_path(record.job), _head(record))
+    ports.blobs.write(launch_path(record.job), records.head(record))
     record = records.load_run(ports.blobs, record.job)
     page = chosen.path("blobs") / report_path(record.job)
     ports.blobs.write(report_path(record.job), report.render(record).encode())
     return Finished(record, page)
-
-
-def _head(record: RunRecord) -> bytes:
-    body = {
-        "job": record.job,
-        "pipeline": record.pipeline,
-        "case": record.case,
-        "route": list(record.route),
-        "bundle": record.bundle,
-        "started": record.started,
-        "ended": record.ended,
-    }
-    return json.dumps(body).encode()
 
 
 class _Watcher:
@@ -93,7 +79,7 @@ class _Watcher:
             return
         if not self.head.job:
             self.head = replace(self.head, job=task.job)
-            self._ports.blobs.write(launch_path(task.job), _head(self.head))
+            self._ports.blobs.write(launch_path(task.job), records.head(self.head))
         self._show_last()
         self._current = task.step
         self._progress.begins(task.step)

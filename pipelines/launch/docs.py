@@ -1,0 +1,181 @@
+"""The generated pages: `make docs` writes them, a test says when they are stale.
+
+docs/case.md and docs/case.schema.json from the case's types, docs/cli.md from the command line, and the picture and
+component table of the README from the route and the components' own docstrings.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+import types as python_types
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from components import ROUTE
+from components.core import case
+from components.core.artifacts import atomic_write
+
+_MARK = "<!-- {0}: made by `make docs` -->"
+
+
+def pages(repository: Path) -> dict[Path, str]:
+    """Every generated file with its text."""
+    readme = (repository / "README.md").read_text(encoding="utf-8")
+    readme = _between(readme, "route", route_picture())
+    readme = _between(readme, "components", component_table())
+    schema = json.dumps(case.CaseFile.model_json_schema(), indent=1, sort_keys=True) + "\n"
+    return {
+        repository / "docs" / "case.md": case_page(),
+        repository / "docs" / "case.schema.json": schema,
+        repository / "docs" / "cli.md": cli_page(),
+        repository / "README.md": readme,
+    }
+
+
+def write(repository: Path) -> None:
+    for path, text in pages(repository).items():
+        atomic_write(path, text.encode())
+
+
+def _between(text: str, name: str, body: str) -> str:
+    start, stop = _MARK.format(name), _MARK.format(f"end of {name}")
+    head, _, rest = text.partition(start)
+    _, _, tail = rest.partition(stop)
+    return f"{head}{start}\n{body}\n{stop}{tail}"
+
+
+def route_picture() -> str:
+    """The route as text, in the order in which data flows."""
+    *steps, last = ROUTE
+    half = (len(steps) + 1) // 2
+    first, second = " ─▶ ".join(steps[:half]), " ─▶ ".join(steps[half:])
+    return f"```text\n{first}\n   └─▶ {second}\n{last}: the exit handler, whatever happened\n```"
+
+
+def component_table() -> str:
+    """One row per component: what it does, in its own words."""
+    rows = ["| component | what it does |", "|---|---|"]
+    for name in ROUTE:
+        doc = importlib.import_module(f"components.{name}.component").__doc__ or ""
+        told = " ".join(doc.split()).removeprefix(f"{name}: ")
+        rows.append(f"| [{name}](components/{name}/README.md) | {told} |")
+    return "\n".join(rows)
+
+
+def case_page() -> str:
+    """Every key of case.yaml by section: type, default, meaning."""
+    parts = [
+        "# case.yaml",
+        "",
+        "Made by `make docs` from `components/core/case.py`. Unknown keys are refused. An editor that knows JSON",
+        "Schema can use [case.schema.json](case.schema.json). A whole example:",
+        "[flights](../pipelines/cases/flights/case.yaml).",
+    ]
+    for section, model in _sections():
+        parts += ["", f"## {section}", ""]
+        doc = model.__doc__
+        if doc and not doc.startswith("!"):
+            parts += [" ".join(doc.split()), ""]
+        parts += ["| key | type | default | meaning |", "|---|---|---|---|"]
+        parts += [_row(name, field) for name, field in model.model_fields.items()]
+    return "\n".join(parts) + "\n"
+
+
+def _sections() -> Iterator[tuple[str, type[BaseModel]]]:
+    seen: set[type[BaseModel]] = set()
+    waiting: list[tuple[str, type[BaseModel]]] = [("Top level", case.CaseFile)]
+    while waiting:
+        place, model = waiting.pop(0)
+        if model in seen:
+            continue
+        seen.add(model)
+        yield place, model
+        for name, field in model.model_fields.items():
+            prefix = "" if place == "Top level" else place + "."
+            waiting += [(f"{prefix}{name}", inner) for inner in _models_in(field.annotation)]
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in typing.get_args(annotation):
+        yield from _models_in(part)
+
+
+def _row(name: str, field: FieldInfo) -> str:
+    default = (
+        "required"
+        if field.default is PydanticUndefined and field.default_factory is None
+        else field.get_default(call_default_factory=True)
+    )
+    shown = default if default == "required" else _shown(default)
+    meaning = " ".join((field.description or "").split())
+    return f"| `{name}` | {_type(field.annotation)} | {shown} | {meaning} |".replace("  ", " ")
+
+
+def _shown(default: Any) -> str:
+    if default is None:
+        return "none"
+    if isinstance(default, BaseModel):
+        return "see below"
+    if isinstance(default, tuple):
+        return f"`{json.dumps(list(default))}`"
+    return f"`{json.dumps(default)}`"
+
+
+def _type(annotation: Any) -> str:
+    origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Literal:
+        return " \\| ".join(f"`{part}`" for part in parts)
+    if origin in (typing.Union, python_types.UnionType):
+        return " or ".join(_type(part) for part in parts if part is not type(None))
+    if origin is typing.Annotated:
+        return _type(parts[0])
+    if origin is tuple:
+        return f"list of {_type(parts[0])}"
+    if origin is dict:
+        return f"mapping of {_type(parts[0])} to {_type(parts[1])}"
+    names = {str: "text", float: "number", int: "whole number", bool: "true or false"}
+    return names.get(annotation, getattr(annotation, "__name__", str(annotation)))
+
+
+def cli_page() -> str:
+    """Every command with its help, as the command line prints it."""
+    from typer.testing import CliRunner
+
+    from pipelines.cli import app
+
+    group = typer.main.get_command(app)
+    parts = ["# The command line", "", "Made by `make docs` from `pipelines/cli.py`."]
+    for words in [[], *_commands(group, [])]:
+        answer = CliRunner().invoke(
+            app, [*words, "--help"], prog_name="esteira", env={"COLUMNS": "110", "TERM": "dumb"}
+        )
+        parts += [
+            "",
+            f"## {' '.join(['esteira', *words])}",
+            "",
+            "```text",
+            re.sub(r" +$", "", answer.output.strip(), flags=re.M),
+            "```",
+        ]
+    return "\n".join(parts) + "\n"
+
+
+def _commands(group: Any, words: list[str]) -> Iterator[list[str]]:
+    for name in sorted(getattr(group, "commands", {})):
+        yield [*words, name]
+        yield from _commands(group.commands[name], [*words, name])
+
+
+if __name__ == "__main__":
+    write(Path(__file__).resolve().parents[2])

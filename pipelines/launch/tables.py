@@ -1,0 +1,90 @@
+"""Versions, comparisons and runs as tables for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from components.core.record import RunRecord
+from pipelines.launch.console import STYLES, duration
+from pipelines.launch.models import Comparison, Row
+
+_SHOWN_METRICS = ("roc_auc", "f1", "accuracy", "log_loss", "rmse", "mae", "r2", "macro_f1")
+
+
+def _table(*columns: str) -> Table:
+    result = Table(box=None, pad_edge=False)
+    for column in columns:
+        result.add_column(column.removeprefix(">"), justify="right" if column.startswith(">") else "left")
+    return result
+
+
+def _when(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+def models(case: str, rows: Sequence[Row]) -> None:
+    """The versions of a case, oldest first."""
+    if not rows:
+        Console().print(f"{case} has no version yet: esteira run {case} batch")
+        return
+    shown = [name for name in _SHOWN_METRICS if any(name in row.metrics for row in rows)][:4]
+    result = _table(
+        ">version", "live", "registered", ">rows", "trained to", *(f">{name}" for name in shown), "identity"
+    )
+    for row in rows:
+        values = [_number(row.metrics.get(name)) for name in shown]
+        created, until = _when(row.created), row.trained_to[:16].replace("T", " ")
+        result.add_row(str(row.version), row.live, created, f"{row.rows:,}", until, *values, row.identity[:12])
+    Console().print(result)
+    Console().print("metrics: on the validation periods", style="dim")
+
+
+def comparison(compared: Comparison, first: int, second: int) -> None:
+    """Metrics, settings and code of two versions."""
+    out = Console()
+    result = _table("metric", f">version {first}", f">version {second}", ">difference")
+    for name, one, two in compared.metrics:
+        difference = f"{two - one:+.4g}" if one is not None and two is not None else ""
+        result.add_row(name, _number(one), _number(two), difference)
+    out.print(result)
+    if compared.settings:
+        settings = _table("setting", f"version {first}", f"version {second}")
+        for key, old, new in compared.settings:
+            settings.add_row(key, old, new)
+        out.print(settings)
+    for line in compared.code:
+        style = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "")
+        out.print(Text(line, style=style))
+
+
+def runs(found: Sequence[RunRecord]) -> None:
+    """One row per run."""
+    if not found:
+        Console().print("nothing has run here yet: esteira run flights batch")
+        return
+    result = _table("run", "case", "pipeline", "started", ">time", "state")
+    for record in found:
+        state = _state(record)
+        sign, style = STYLES[state]
+        seconds = record.ended - record.started if record.ended and record.started else None
+        word = f"{sign} {'failed: ' + ', '.join(record.failed) if record.failed else state}"
+        cells = (record.job, record.case, record.pipeline, _when(record.started), duration(seconds))
+        result.add_row(*cells, Text(word, style=style))
+    Console().print(result)
+
+
+def _state(record: RunRecord) -> str:
+    if record.failed:
+        return "failed"
+    return "done" if record.ended else "running"
