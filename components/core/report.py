@@ -9,62 +9,159 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from components.core import style
 from components.core.blocks import Block
-from components.core.record import RunRecord, StepRecord
+from components.core.page.drawn import draw
+from components.core.page.markup import anchor, badge, glyph, kind, tag
+from components.core.page.route import route_svg
+from components.core.page.style import CSS
+from components.core.page.timeline import span, timeline
+from components.core.record import RunRecord, State, StepRecord
 from components.core.shown import duration, escape, moment, number, size
+
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+_KILLED = (
+    "It started and left no word of its end: something ended it from outside, most often for want of memory. "
+    "Raise the step's memory in the case's resources, and run again."
+)
+_WIDTHS = (("wide", 10), ("middle", 5), ("narrow", 3))
 
 
 def page(title: str, blocks: Sequence[Block]) -> str:
-    """A step's own page."""
-    return _document(title, f"<h1>{escape(title)}</h1>{_blocks(blocks)}")
+    """A step's own page, with a list of its blocks where they are many."""
+    titles = [(f"block-{i + 1}", str(b.get("title") or f"Part {i + 1}")) for i, b in enumerate(blocks)]
+    items = [tag("li", tag("a", tag("bdi", escape(t)), href=f"#{at}")) for at, t in titles]
+    head = tag("header", tag("div", tag("h1", tag("bdi", escape(title))), class_="head"))
+    return _document(title, head, items if len(items) > 4 else [], draw(blocks, level=2))
 
 
 def render(record: RunRecord) -> str:
-    """The page of a run."""
-    rows = "".join(
-        f"<tr><th>{escape(name)}</th><td>{escape(step.state)}</td><td>{duration(step.seconds)}</td>"
-        f"<td>{number(step.rows_in)}</td><td>{number(step.rows_out)}</td><td>{size(step.peak_memory)}</td></tr>"
-        for name, step in ((name, record.step(name)) for name in record.route)
-    )
-    heads = "".join(f"<th>{h}</th>" for h in ("step", "state", "time", "rows in", "rows out", "peak memory"))
-    body = (
-        f"<h1>{escape(record.case)} · {escape(record.pipeline)}</h1>"
-        f"<p>{escape(record.job)} · {moment(record.started)}</p>"
-        f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
-    )
-    steps = "".join(_step(record.step(name)) for name in record.route)
-    return _document(f"{record.case} {record.pipeline} {record.job}", body + steps)
-
-
-def _step(step: StepRecord) -> str:
-    error = f"<pre>{escape(step.error)}</pre>" if step.error else ""
-    metrics = "".join(f"<li>{escape(n)}: {escape(number(v))}</li>" for n, v in step.metrics.items())
-    return (
-        f"<section id='step-{escape(step.step)}'><h2>{escape(step.step)}</h2><p>{escape(step.summary)}</p>{error}"
-        f"<ul>{metrics}</ul>{_blocks(step.report.get('blocks', ()))}</section>"
-    )
-
-
-def _blocks(blocks: Sequence[Block]) -> str:
-    return "".join(f"<section><h3>{escape(b.get('title', ''))}</h3>{_plain(b)}</section>" for b in blocks)
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, dict):
-        rows = "".join(
-            f"<tr><th>{escape(k)}</th><td>{_plain(v)}</td></tr>" for k, v in value.items() if k not in ("type", "title")
+    """The page of a run: what happened, the route, when, then each step."""
+    steps = [record.step(name) for name in record.route]
+    items = [
+        tag(
+            "li",
+            tag(
+                "a", glyph(s.state), tag("bdi", escape(s.step)), href=f"#{anchor(s.step)}", class_=f"is-{kind(s.state)}"
+            ),
         )
-        return f"<div class=scroll><table>{rows}</table></div>"
-    if isinstance(value, list | tuple):
-        return " ".join(_plain(v) for v in value)
-    return escape(number(value))
+        for s in steps
+    ]
+    times = timeline(record)
+    when = tag("section", tag("h2", "Timeline"), tag("div", times, class_="card"), class_="part") if times else ""
+    sections = "".join(_section(i, s) for i, s in enumerate(steps, 1))
+    head = _head(record, steps) + _alarms(steps) + _tiles(record, steps) + _route(record)
+    return _document(f"{record.case} · {record.pipeline} · {record.job}", head, items, when + sections)
 
 
-def _document(title: str, body: str) -> str:
-    return (
-        "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>"
-        "<meta http-equiv='Content-Security-Policy' content=\"default-src 'none'; style-src 'unsafe-inline'\">"
-        "<meta name='viewport' content='width=device-width, initial-scale=1'>"
-        f"<title>{escape(title)}</title><style>{style.CSS}</style></head><body><main>{body}</main></body></html>\n"
+def _document(title: str, head: str, items: Sequence[str], body: str) -> str:
+    metas = (
+        tag("meta", charset="utf-8")
+        + tag("meta", http_equiv="Content-Security-Policy", content=_POLICY)
+        + tag("meta", name="viewport", content="width=device-width, initial-scale=1")
+        + tag("meta", name="color-scheme", content="light dark")
     )
+    toc = tag("nav", tag("ol", *items), class_="toc", aria_label="Contents") if items else ""
+    columns = tag("div", toc, tag("div", body), class_="columns" if items else None)
+    main = tag("main", columns, id="content")
+    skip = tag("a", "Skip to the content", href="#content", class_="skip")
+    made = tag("body", skip, tag("div", class_="stripe"), tag("div", head, main, class_="wrap"))
+    sheet = tag("title", escape(title)) + f"<style>{CSS}</style>"
+    return "<!doctype html>\n" + tag("html", tag("head", metas, sheet), "\n", made, lang="en") + "\n"
+
+
+def _head(record: RunRecord, steps: Sequence[StepRecord]) -> str:
+    name = tag("h1", tag("bdi", escape(record.case)), " ", tag("small", escape(record.pipeline)))
+    gate = [badge("done", "Model accepted") if ok else badge("failed", "Model refused") for ok in _gates(steps)[:1]]
+    job = [tag("code", escape(record.job)), escape(moment(record.started))]
+    if record.bundle:
+        job.append("bundle " + tag("code", escape(record.bundle[:12])))
+    line = tag("p", " · ".join(job), class_="job")
+    return tag("header", tag("div", name, badge(*_outcome(steps)), *gate, class_="head"), line)
+
+
+def _outcome(steps: Sequence[StepRecord]) -> tuple[State, str]:
+    """The run's state in words. The last step may be the one that draws this page, and then it still runs."""
+    for step in steps:
+        if step.state in ("failed", "killed"):
+            return step.state, f"{step.state.capitalize()} at {step.step}"
+    states = {s.state for s in (steps[:-1] if steps and steps[-1].state == "running" else steps)}
+    if "running" in states:
+        return "running", "Running"
+    if states <= {"not started"}:
+        return "not started", "Not started"
+    return ("not started", "Incomplete") if "not started" in states else ("done", "Succeeded")
+
+
+def _gates(steps: Sequence[StepRecord]) -> list[bool]:
+    blocks = [b for s in steps for b in _blocks(s) if isinstance(b, dict)]
+    return [bool(b.get("accepted")) for b in blocks if b.get("type") == "verdict"]
+
+
+def _blocks(step: StepRecord) -> list[Any]:
+    found = step.report.get("blocks", []) if isinstance(step.report, dict) else []
+    return list(found) if isinstance(found, list | tuple) else [found]
+
+
+def _alarms(steps: Sequence[StepRecord]) -> str:
+    """What went wrong, first and large."""
+    made = []
+    for step in steps:
+        if step.state in ("failed", "killed"):
+            title = tag("h2", escape(f"{step.step} {'failed' if step.state == 'failed' else 'was killed'}"))
+            words = tag("pre", escape(step.error)) if step.error else ""
+            remedy = tag("p", escape(_KILLED)) if step.state == "killed" else ""
+            made.append(tag("section", title, words, remedy, class_=f"alarm is-{step.state}", role="alert"))
+    return "".join(made)
+
+
+def _tiles(record: RunRecord, steps: Sequence[StepRecord]) -> str:
+    ends = span(record)
+    finished = [s for s in steps if s.state in ("done", "reused")]
+    reused = [s for s in steps if s.state == "reused"]
+    first = next((s for s in steps if s.rows_in is not None), None)
+    top = max((s for s in steps if s.peak_memory is not None), key=lambda s: s.peak_memory or 0, default=None)
+    tiles = [
+        ("Total time", duration(ends[1] - ends[0] if ends else None), ""),
+        ("Steps finished", f"{len(finished)} of {len(steps)}", f"{len(reused)} reused" if reused else ""),
+        ("Rows read", number(first.rows_in if first else None), f"by {first.step}" if first else ""),
+        ("Peak memory", size(top.peak_memory if top else None), f"in {top.step}" if top else ""),
+    ]
+    made = (
+        tag("div", tag("dt", name), tag("dd", escape(value), tag("small", escape(more)) if more else ""))
+        for name, value, more in tiles
+    )
+    return tag("dl", *made, class_="tiles")
+
+
+def _route(record: RunRecord) -> str:
+    """The picture in up to three shapes; the style sheet shows the one that fits."""
+    shapes: dict[int, list[str]] = {}
+    for width, columns in _WIDTHS:
+        shapes.setdefault(min(columns, len(record.route)), []).append(width)
+    drawn = [
+        route_svg(record.route, record.steps, columns=columns, style=" ".join(widths))
+        for columns, widths in shapes.items()
+    ]
+    return tag("section", *drawn, class_="route-box", aria_label="The route") if record.route else ""
+
+
+def _section(index: int, step: StepRecord) -> str:
+    name = tag("h2", tag("span", f"{index}"), tag("bdi", escape(step.step)))
+    head = tag("div", name, badge(step.state, step.state), _measures(step), class_="step-head")
+    summary = tag("p", escape(step.summary), class_="summary") if step.summary else ""
+    error = tag("pre", escape(step.error), class_="error") if step.error else ""
+    figures = [tag("div", tag("dt", escape(n)), tag("dd", escape(number(v)))) for n, v in step.metrics.items()]
+    metrics = tag("dl", *figures, class_="metrics") if figures else ""
+    outputs = draw([{"type": "facts", "items": list(step.parameters.items())}]) if step.parameters else ""
+    more = tag("details", tag("summary", "Outputs"), outputs) if outputs else ""
+    body = summary + error + metrics + draw(_blocks(step)) + more
+    return tag("section", head, body, class_="step", id=anchor(step.step))
+
+
+def _measures(step: StepRecord) -> str:
+    rows = [
+        None if n is None else f"{number(n)} rows {way}" for n, way in ((step.rows_in, "in"), (step.rows_out, "out"))
+    ]
+    memory = None if step.peak_memory is None else f"{size(step.peak_memory)} at its peak"
+    known = [None if step.seconds is None else duration(step.seconds), *rows, memory]
+    return tag("div", *(tag("span", escape(t)) for t in known if t), class_="measures")

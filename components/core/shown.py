@@ -5,10 +5,12 @@ from __future__ import annotations
 import html
 import math
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 UNKNOWN = "–"
 _NOT_IN_HTML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
+_UNITS = ((1e12, 1e12, "T"), (1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k"))
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -17,9 +19,14 @@ def escape(value: object) -> str:
     return html.escape(_NOT_IN_HTML.sub("\N{REPLACEMENT CHARACTER}", str(value)))
 
 
-def number(value: object) -> str:
-    """Integers in full, other numbers with three significant digits or up to the unit; thousands by commas."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+def number(value: object, *, padded: bool = False) -> str:
+    """Integers in full, other numbers with three significant digits or up to the unit; thousands by commas.
+
+    `padded` keeps the zeros at the end, so that a column of numbers can be compared: 0.140 under 0.239.
+    """
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if not isinstance(value, int | float):
         return UNKNOWN if value is None else str(value)
     if isinstance(value, int):
         return _minus(f"{value:,}")
@@ -31,16 +38,21 @@ def number(value: object) -> str:
         return _minus(f"{digits.rstrip('0').rstrip('.')} × 10{str(int(exponent)).translate(_SUPERSCRIPT)}")
     if size >= 100 or value == int(value):
         return _minus(f"{value:,.0f}")
-    return _minus(f"{value:.3g}")
+    return _minus(f"{value:#.3g}" if padded else f"{value:.3g}")
 
 
-def compact(value: float) -> str:
-    """A short number for an axis: 12k, 1.5M."""
-    for limit, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e4, "k")):
-        if abs(value) >= limit:
-            scale = 1e3 if letter == "k" else limit
-            return _minus(f"{value / scale:.4g}{letter}")
-    return number(float(f"{value:.6g}"))
+def ticks(values: Sequence[float], step: float) -> list[str]:
+    """Texts for an axis whose ticks are `step` apart, all in one unit: 0, 0.5M, 1M; 0 to 9,999 as they are."""
+    greatest = max(abs(v) for v in values)
+    unit, letter = next(((u, c) for limit, u, c in _UNITS if greatest >= limit), (1.0, ""))
+    scaled = step / unit
+    decimals = next((d for d in range(7) if abs(round(scaled, d) - scaled) <= 1e-6 * scaled), None)
+    if greatest >= 1e15 or decimals is None:
+        return [number(float(v)) for v in values]
+    texts = [f"{v / unit:,.{decimals}f}" for v in values]
+    if all("." in t for t in texts):
+        texts = [t.rstrip("0").rstrip(".") for t in texts]
+    return ["0" if t in ("0", "-0") else _minus(t + letter) for t in texts]
 
 
 def duration(seconds: float | None) -> str:

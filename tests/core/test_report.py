@@ -8,9 +8,9 @@ from components.core.record import RunRecord
 
 def test_page_shows_its_blocks_and_forbids_everything_but_inline_style() -> None:
     made = report.page("Statistics", [blocks.facts("Source", {"rows": 336776})])
-    assert "default-src 'none'; style-src 'unsafe-inline'" in made
-    assert "<h1>Statistics</h1>" in made
+    assert "default-src &#x27;none&#x27;; style-src &#x27;unsafe-inline&#x27;" in made
+    assert "<h1><bdi>Statistics</bdi></h1>" in made
 
 
 def test_render_of_an_empty_run_names_its_case() -> None:
-    assert "flights · batch" in report.render(RunRecord("job-1", "batch", "flights", (), {}))
+    assert "<title>flights · batch · job-1</title>" in report.render(RunRecord("job-1", "batch", "flights", (), {}))
