@@ -38,6 +38,12 @@ golden: $(VENVS)/dev/.stamp ## the compiled pipelines that the tests compare wit
 	$(VENVS)/dev/bin/esteira compile --out tests/golden/pipelines
 	sed -i 's/sdkVersion: kfp-.*/sdkVersion: kfp-MASKED/' tests/golden/pipelines/*.yaml
 
+docs: $(VENVS)/dev/.stamp ## the generated pages: docs/case.md, docs/cli.md, parts of the README
+	$(VENVS)/dev/bin/python -m pipelines.launch.docs
+
+bench: setup data $(VENVS)/dev/.stamp ## every benchmark; tables here, JSON in benchmarks/out/
+	for script in benchmarks/[a-z]*.py; do $(VENVS)/dev/bin/python $$script; done
+
 lock: $(UV) ## requirements/*.txt anew from pyproject.toml
 	$(UV) run --no-project --python $(PYTHON) requirements/lock.py $(UV)
 
@@ -83,4 +89,4 @@ data/nycflights13/.stamp: $(VENVS)/launcher/.stamp
 	$(VENVS)/launcher/bin/python -m pipelines.launch.sample_data data/nycflights13
 	touch $@
 
-.PHONY: help run test check setup data golden lock clean
+.PHONY: help run test check setup data golden docs bench lock clean

@@ -1,0 +1,72 @@
+"""The doctor sees what is here and says what a missing thing disables."""
+
+from __future__ import annotations
+
+import http.server
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from components.core.profile import Profile
+from pipelines.launch import doctor
+
+
+def found(profile: Profile) -> dict[str, doctor.Check]:
+    return {check.name: check for check in doctor.checks(profile)}
+
+
+@pytest.fixture
+def profile(tmp_path: Path) -> Profile:
+    return Profile(root=str(tmp_path / "esteira"))
+
+
+def test_both_environments_are_seen_with_the_version_of_what_they_are_for(profile: Profile) -> None:
+    checks = found(profile)
+    assert checks["environment pipeline"].found.startswith("apache_beam 2.")
+    assert checks["environment validate"].found.startswith("tensorflow_data_validation 1.")
+    assert checks["local root"].level == "ok"
+
+
+def test_a_missing_environment_is_broken_and_says_how_to_make_it(
+    profile: Profile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ESTEIRA_ENVIRONMENTS", str(tmp_path))
+    check = found(profile)["environment pipeline"]
+    assert (check.level, check.without) == ("broken", "no step that runs in it. Run `make setup` in the clone.")
+
+
+def test_named_credentials_that_are_not_there_are_broken_and_unnamed_ones_only_missing(
+    profile: Profile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
+    assert found(profile)["Google credentials"].level == "missing"
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "key.json"))
+    assert found(profile)["Google credentials"].level == "broken"
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(404)
+            self.end_headers()
+
+        def log_message(self, *words: object) -> None: ...
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as running:
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{running.server_port}/"
+        running.shutdown()
+        thread.join()
+
+
+def test_an_address_that_answers_is_fine_and_one_that_does_not_is_broken(tmp_path: Path, server: str) -> None:
+    given = {"root": str(tmp_path), "tracking": {"at": server}, "alerts": {"webhook": "http://127.0.0.1:9/hook"}}
+    checks = found(Profile.model_validate(given))
+    assert (checks["tracking"].level, checks["tracking"].found) == ("ok", f"{server}: 404")
+    assert checks["webhook"].level == "broken"
+    assert checks["webhook"].without == "no alerts by webhook"
