@@ -1,0 +1,184 @@
+"""What a run of ingest reads: whose case, which files, and from where on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import numpy as np
+
+from components.adapters.ports import Listed, Ports
+from components.core import bundle, periods
+from components.core.case import Case, seconds, section_digest
+from components.core.errors import ArtifactError, CaseError, DataError
+from components.core.events import instant, iso
+from components.step import Context, fetch_bundle
+
+READS = ("source", "columns", "entity_id", "event_time", "arrival", "require", "label", "references", "split")
+"""The sections of the case that decide what ingest gives."""
+LABEL_LAG = "2d"
+"""How long before a window's reach an event can lie whose label lands in it."""
+
+Purpose = Literal["train", "predict"]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the caller names; times in microseconds, None for open."""
+
+    purpose: Purpose
+    start: int | None = None
+    stop: int | None = None
+
+    @classmethod
+    def parse(cls, purpose: str, start: str, stop: str) -> Asked:
+        """Raises CaseError for another purpose, or a window that is no time or ends before it starts."""
+        if purpose not in ("train", "predict"):
+            raise CaseError("purpose", "be 'train' or 'predict'", purpose, "Name one of them.")
+        asked = cls(cast(Purpose, purpose), _time("start", start), _time("stop", stop))
+        if asked.start is not None and asked.stop is not None and asked.start >= asked.stop:
+            raise CaseError("stop", f"lie after the start, {start}", stop, "The window is [start, stop).")
+        return asked
+
+
+def _time(name: str, text: str) -> int | None:
+    try:
+        return instant(text) if text else None
+    except ValueError as error:
+        raise CaseError(name, "be an ISO 8601 time", text, "Such as 2013-12-01 or 2013-12-01T06:00:00Z.") from error
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`case` and `bundle` are the champion's where it predicts; `watermark` is up to where it has."""
+
+    asked: Asked
+    case: Case
+    bundle: str
+    listings: Mapping[str, list[Listed]]
+    """By source: '' is the events', else a reference's name."""
+    watermark: int | None = None
+
+    def key(self) -> Any:
+        """What decides the result beyond the launch's own case, as JSON data."""
+        listed = [[name, *_row(one)] for name, found in sorted(self.listings.items()) for one in found]
+        back = reach(self.case) if self.asked.purpose == "predict" else None
+        return {
+            "files": listed,
+            "case": section_digest(self.case, READS),
+            "watermark": self.watermark,
+            "reach": back,
+        }
+
+    def sources(self) -> list[list[Any]]:
+        return [_row(one) for _, found in sorted(self.listings.items()) for one in found]
+
+    @property
+    def named(self) -> bool:
+        """Whether every file's content is named by its token."""
+        return all(one.token for found in self.listings.values() for one in found)
+
+
+def _row(listed: Listed) -> list[Any]:
+    return [listed.path, listed.bytes, listed.token]
+
+
+def make(context: Context, asked: Asked) -> Plan:
+    case, digest = _whose(context, asked.purpose)
+    watermark = _watermark(context.ports, case.name) if asked.purpose == "predict" and asked.start is None else None
+    return Plan(asked, case, digest, listings(context.ports, case), watermark)
+
+
+def listings(ports: Ports, case: Case) -> dict[str, list[Listed]]:
+    """Every file of the case's sources as it is now. Raises DataError where one names none."""
+    places = {"": case.source.path} | {name: reference.source.path for name, reference in case.references.items()}
+    return {name: ports.sources.listing(path) for name, path in places.items()}
+
+
+def _whose(context: Context, purpose: Purpose) -> tuple[Case, str]:
+    """The launch's case; to predict, the champion's as it was registered, if there is one."""
+    launched = context.launch.bundle
+    if purpose == "predict":
+        pointer = context.ports.endpoints.pointer(context.case.name)
+        if pointer.champion is not None:
+            version = context.ports.registry.get(context.case.name, pointer.champion)
+            digest = version.tags.get("bundle", "")
+            if not digest:
+                remedy = "Register the model again."
+                raise ArtifactError("bundle", "be among the champion's tags", sorted(version.tags), remedy)
+            if digest != launched:
+                folder = fetch_bundle(context.ports, digest, context.scratch)
+                return bundle.read(folder, digest).case(), digest
+    return context.case, launched
+
+
+def watermark_path(case: str) -> str:
+    return f"watermarks/{case}.json"
+
+
+def _watermark(ports: Ports, case: str) -> int | None:
+    name = watermark_path(case)
+    if not ports.blobs.exists(name):
+        return None
+    data = ports.blobs.read(name)[0]
+    try:
+        return instant(json.loads(data)["to"])
+    except (ValueError, KeyError, TypeError) as error:
+        remedy = "Delete it; the score periods are then predicted again."
+        raise ArtifactError(
+            "watermark", 'be {"to": an ISO 8601 time}', data.decode(errors="replace"), remedy
+        ) from error
+
+
+@dataclass(frozen=True)
+class Window:
+    """[start, stop) is what the run is about; rows from `warmup` on are kept. Microseconds."""
+
+    start: int
+    stop: int
+    warmup: int
+
+    def texts(self) -> list[str]:
+        return [iso(self.start), iso(self.stop)]
+
+
+def window(plan: Plan, starts: list[np.datetime64], newest: np.datetime64) -> Window:
+    """The window of a plan over events in periods that start at `starts` (sorted), the newest event at `newest`.
+
+    train: from the oldest period's start to the end of the newest complete one, unless named.
+    predict: from the watermark, or the score periods' start, through the newest event, unless named; and a warm-up.
+    """
+    asked, case = plan.asked, plan.case
+    complete = periods.newest_complete_end(newest, case.split.by)
+    if asked.purpose == "train":
+        first = asked.start if asked.start is not None else _micros(starts[0])
+        stop = asked.stop if asked.stop is not None else _micros(complete)
+        return Window(first, max(first, stop), first)
+    start = asked.start if asked.start is not None else plan.watermark
+    if start is None:
+        whole = [s for s in starts if s < complete] or starts
+        start = _micros(whole[-max(case.split.score, 1) :][0])
+    stop = asked.stop if asked.stop is not None else max(start, _micros(newest) + 1)
+    return Window(start, max(start, stop), start - reach(case))
+
+
+def reach(case: Case) -> int:
+    """How far before a window its rows' own windows can see, in microseconds."""
+    lengths = [seconds(length) for window in case.windows.values() for length in window.over]
+    return (max(lengths) + seconds(LABEL_LAG)) * 1_000_000 if lengths else 0
+
+
+def check_unchanged(ports: Ports, plan: Plan) -> None:
+    """Raises DataError where a file changed since the plan was made: what was read may be half old, half new."""
+    now = listings(ports, plan.case)
+    for name, before in plan.listings.items():
+        if now[name] != before:
+            changed = sorted(set(map(str, map(_row, now[name]))) ^ set(map(str, map(_row, before))))
+            remedy = "Run again when nobody writes to it."
+            raise DataError("source", "stay as it is while it is read", changed[0], remedy, where=before[0].path)
+
+
+def _micros(time: np.datetime64) -> int:
+    return int(time.astype("datetime64[us]").astype(np.int64))

@@ -1,0 +1,218 @@
+"""ingest: files to events, references and dead letters."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from components import step
+from components.core import artifacts, blocks, events, periods
+from components.core.artifacts import Partition, PartitionWriter
+from components.core.case import Reference
+from components.core.columns import arrow_schema
+from components.core.errors import DataError
+from components.ingest import plan as plans
+from components.ingest.dead_letter import DeadLetter
+from components.ingest.intake import Intake
+from components.ingest.plan import Asked, Plan, Window
+from components.ingest.spill import Spill, times_of
+
+Counts = dict[str, int]
+
+
+def run(
+    launch: step.Launch,
+    *,
+    events: str,
+    references: str,
+    dead_letter: str,
+    purpose: str = "train",
+    start: str = "",
+    stop: str = "",
+) -> step.Result:
+    """Publishes the three artifacts; see README.md.
+
+    The parameter `bundle` of the result is the digest of the case that everything after must be read with.
+    """
+    made: list[Plan] = []
+
+    def outside(context: step.Context) -> Any:
+        made.append(plans.make(context, Asked.parse(purpose, start, stop)))
+        # What a store cannot name may have changed: such a run equals no other.
+        return made[0].key() if made[0].named else uuid.uuid4().hex
+
+    result = step.perform(
+        "ingest",
+        launch,
+        lambda context: work(context, made[0]),
+        outputs={"events": events, "references": references, "dead_letter": dead_letter},
+        parameters={"purpose": purpose, "start": start, "stop": stop},
+        reads=plans.READS,
+        outside=outside,
+    )
+    # An equal run's result may come from another bundle: one whose features.py differs.
+    return replace(result, parameters={**result.parameters, "bundle": made[0].bundle})
+
+
+def work(context: step.Context, plan: Plan) -> step.Result:
+    dead = DeadLetter(context.outputs["dead_letter"])
+    with Spill(events.schema(plan.case), plan.case.split.by, context.scratch) as spill:
+        try:
+            references = {n: _reference(context, plan, n, r, dead) for n, r in plan.case.references.items()}
+            counts = _read_events(context, plan, dead, spill)
+        except DataError:
+            if dead.counts:
+                dead.publish()
+            raise
+        plans.check_unchanged(context.ports, plan)
+        newest = spill.newest()
+        window = plans.window(plan, list(spill.counts()), newest)
+        partitions = _write_events(context, plan, window, spill, counts)
+    if not partitions and plan.asked.purpose == "train":
+        rule = f"fill at least one {plan.case.split.by}, or the window that is named"
+        remedy = "Give more history, or a smaller period in 'split'."
+        raise DataError("events", rule, f"the newest at {newest}", remedy, where=plan.case.source.path)
+    dead.publish()
+    _publish_references(context.outputs["references"], references)
+    info = {
+        "counts": counts,
+        "window": window.texts(),
+        "warmup_from": events.iso(window.warmup),
+        "sources": plan.sources(),
+        "purpose": plan.asked.purpose,
+    }
+    manifest = artifacts.publish(
+        context.outputs["events"], "events", schema=events.schema(plan.case), partitions=partitions, info=info
+    )
+    names = dict(zip(("window_start", "window_end"), window.texts(), strict=True))
+    return step.Result(
+        rows_in=counts["read"],
+        rows_out=counts["good"],
+        summary=_summary(plan, counts, window, partitions),
+        parameters={**names, "snapshot": manifest.digest},
+        report={"blocks": _report(plan, counts, window, partitions, dead)},
+    )
+
+
+def _reference(context: step.Context, plan: Plan, name: str, reference: Reference, dead: DeadLetter) -> pa.Table:
+    """One reference table in memory, sorted by keys and time; of equal ones the source's order stays."""
+    keys = [*reference.by.values(), *([reference.time] if reference.time is not None else [])]
+    # A row without its key or time can be joined to nothing.
+    columns = {
+        n: column.model_copy(update={"missing": column.missing and n not in keys})
+        for n, column in reference.columns.items()
+    }
+    intake = Intake(reference.source, columns, plan.listings[name], dead, context.say)
+    tables = [rows.table for rows in intake.rows(context.ports.sources, context.scratch)]
+    intake.check(name)
+    context.say(f"{name}: {intake.read:,} rows")
+    schema = arrow_schema({n: column.type for n, column in columns.items()})
+    table = pa.concat_tables([schema.empty_table(), *tables])
+    return table.take(pc.sort_indices(table, [(key, "ascending") for key in keys]))
+
+
+def _publish_references(root: Path, tables: Mapping[str, pa.Table]) -> None:
+    files = [
+        artifacts.write_file(root, f"{name}.parquet", artifacts.parquet_bytes(table), rows=table.num_rows)
+        for name, table in tables.items()
+    ]
+    artifacts.publish(root, "references", files=files)
+
+
+def _read_events(context: step.Context, plan: Plan, dead: DeadLetter, spill: Spill) -> Counts:
+    """All events into the spill; how many records there were, and what became of those that are not in it."""
+    case = plan.case
+    intake = Intake(case.source, case.columns, plan.listings[""], dead, context.say)
+    dropped = 0
+    for rows in intake.rows(context.ports.sources, context.scratch):
+        there = np.ones(rows.table.num_rows, dtype=bool)
+        for name in case.require:
+            there &= np.asarray(rows.table.column(name).is_valid())
+        dropped += int((~there).sum())
+        rows = rows.filter(there)
+        table, reasons = events.derive(rows.table, case)
+        intake.reject(rows, reasons)
+        spill.add(table)
+    intake.check("events")
+    duplicate = spill.finish()
+    context.say(f"events: {intake.read:,} rows, {intake.bad:,} bad, {dropped:,} dropped, {duplicate:,} duplicate")
+    if not spill.counts():
+        remedy = "Check 'require', or give a file that has some."
+        raise DataError("events", "hold at least one event", f"{dropped} dropped", remedy, where=case.source.path)
+    return {"read": intake.read, "dead_letter": intake.bad, "duplicate": duplicate, "dropped": dropped}
+
+
+def _write_events(context: step.Context, plan: Plan, window: Window, spill: Spill, counts: Counts) -> list[Partition]:
+    """One sorted partition per period; counts what lies outside the window or after the newest complete period."""
+    case, asked = plan.case, plan.asked
+    after = "incomplete" if asked.purpose == "train" and asked.stop is None else "outside"
+    counts |= {"good": 0, "incomplete": 0, "outside": 0}
+    first, stop = (np.datetime64(time, "us") for time in (window.warmup, window.stop))
+    partitions = []
+    for start, rows in spill.counts().items():
+        if start >= stop:
+            counts[after] += rows
+            continue
+        table = spill.rows(start)
+        times = times_of(table)
+        early, late = times < first, times >= stop
+        counts["outside"] += int(early.sum())
+        counts[after] += int(late.sum())
+        table = table.filter(pa.array(~(early | late)))
+        if table.num_rows:
+            counts["good"] += table.num_rows
+            order = pc.sort_indices(table, [(events.EVENT_TIME, "ascending"), (events.ENTITY, "ascending")])
+            key = periods.key(start, case.split.by)
+            writer = PartitionWriter(context.outputs["events"], key, events.schema(case), time=events.EVENT_TIME)
+            writer.write(table.take(order))
+            partitions.append(writer.close())
+    return partitions
+
+
+def _summary(plan: Plan, counts: Counts, window: Window, partitions: list[Partition]) -> str:
+    if plan.asked.purpose == "predict" and not _to_score(window, partitions):
+        return f"No new rows since {events.iso(window.start)}."
+    start, stop = window.texts()
+    parts = [f"{counts[name]:,} {name.replace('_', ' ')}" for name in _OTHERS if counts[name]]
+    return f"{counts['good']:,} events kept of {counts['read']:,}, for {start} to {stop}" + "".join(
+        f", {part}" for part in parts
+    )
+
+
+_OTHERS = ("dead_letter", "duplicate", "dropped", "incomplete", "outside")
+
+
+def _to_score(window: Window, partitions: list[Partition]) -> bool:
+    return any(p.time_max is not None and p.time_max >= window.start for p in partitions)
+
+
+def _report(
+    plan: Plan, counts: Counts, window: Window, partitions: list[Partition], dead: DeadLetter
+) -> list[blocks.Block]:
+    """What the run's page shows."""
+    start, stop = window.texts()
+    shown = [
+        blocks.facts(
+            "Events", {"window": f"{start} to {stop}"} | {name: f"{n:,}" for name, n in sorted(counts.items())}
+        ),
+        blocks.categories(
+            f"Events per {plan.case.split.by}",
+            [p.key for p in partitions[-blocks.MAX_POINTS :]],
+            {"events": [p.rows for p in partitions[-blocks.MAX_POINTS :]]},
+        ),
+        blocks.table("Sources", ["file", "bytes"], [row[:2] for row in plan.sources()[:50]]),
+    ]
+    if dead.samples:
+        rows = [
+            [source, bad.position, bad.reason, bad.raw[:200].decode("utf-8", "backslashreplace")]
+            for source, bad in dead.samples[:20]
+        ]
+        shown.append(blocks.table("Dead letter: the first of each source", ["file", "at", "reason", "record"], rows))
+    return shown
