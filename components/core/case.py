@@ -99,7 +99,7 @@ class Label(Strict):
 
 
 class Reference(Strict):
-    """A table joined by key: as of the event's time where `time` is given, else by key alone (the last row of a key wins)."""
+    """A table joined by key: as of the event's time where `time` is given, else by key alone (a key's last row)."""
 
     source: Source
     columns: dict[Name, Column]
@@ -228,7 +228,7 @@ class Case(Strict):
     entity_id: tuple[Name, ...] = Field(min_length=1)
     event_time: Moment
     arrival: Name | None = None
-    """An integer column with the order of arrival; a window sees smaller numbers only. None: event time is the order."""
+    """A column with the order of arrival; a window sees smaller numbers only. None: event time is the order."""
     require: tuple[Name, ...] = ()
     """A row in which one of these is missing is not an event: dropped and counted."""
     label: Label
@@ -383,6 +383,18 @@ def _check_names(case: Case) -> None:
         known("model.weights.column", [case.model.weights.column], own)
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML's safe types, and no key twice: the second would silently win."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                problem = f"the key {key!r} stands twice in line {node.start_mark.line + 1} or after"
+                raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 def parse(text: str, *, where: str) -> CaseFile:
     """The case in the text of a `case.yaml`.
 
@@ -392,10 +404,10 @@ def parse(text: str, *, where: str) -> CaseFile:
         The text is no YAML mapping, or a key is unknown, missing or out of its rule; the first fault is named.
     """
     try:
-        data = yaml.safe_load(text)
+        data = yaml.load(text, _Loader)  # noqa: S506  # a SafeLoader
     except yaml.YAMLError as error:
         raise CaseError(
-            "case.yaml", "be YAML", str(error).splitlines()[0], "Mend the line that is named.", where=where
+            "case.yaml", "be YAML", " ".join(str(error).split()), "Mend the line that is named.", where=where
         ) from error
     if not isinstance(data, dict):
         raise CaseError("case.yaml", "be a mapping of keys", data, "See `esteira init`.", where=where)
@@ -409,7 +421,7 @@ def validate(model: type[T], data: object, *, where: str) -> T:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or model.__name__
-        rule = first["msg"].removeprefix("Value error, ").removeprefix("Input should ")
+        rule = first["msg"].removeprefix("Value error, ").removeprefix("Input should ").removeprefix("Keys should ")
         if first["type"] == "extra_forbidden":
             rule = "not be there: it is no key of this section"
         elif first["type"] == "missing":

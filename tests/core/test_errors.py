@@ -1,0 +1,35 @@
+"""Errors say where, what, the rule, the value and the remedy, and have an exit code of their own."""
+
+from __future__ import annotations
+
+import pickle
+
+from components.core import errors
+from components.core.errors import DataError, EsteiraError
+
+
+def kinds(base: type[EsteiraError] = EsteiraError) -> list[type[EsteiraError]]:
+    return [base, *(kind for child in base.__subclasses__() for kind in kinds(child))]
+
+
+def test_the_text_has_all_five_parts() -> None:
+    error = DataError("rows", "be more than 0", 0, "Give more data.", where="events.csv")
+    assert str(error) == "events.csv: 'rows' must be more than 0. Got 0. Give more data."
+
+
+def test_a_long_value_is_shortened() -> None:
+    assert len(str(DataError("a", "b", "x" * 10_000, "c"))) < 200
+
+
+def test_an_error_survives_pickling_with_its_kind_and_text() -> None:
+    for kind in kinds():
+        error = kind("rows", "be more than 0", ["a", 1], "Give more data.", where="events.csv")
+        again = pickle.loads(pickle.dumps(error))
+        assert (type(again), str(again)) == (kind, str(error))
+
+
+def test_the_tree_in_the_docstring_has_every_error_with_its_exit_code() -> None:
+    told = errors.__doc__ or ""
+    for kind in kinds():
+        line = next(line for line in told.splitlines() if f" {kind.__name__} " in f" {line.strip('├─│└ ')} ")
+        assert str(kind.exit_code) in line.split()
