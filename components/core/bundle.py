@@ -70,7 +70,7 @@ def build(folder: Path) -> Bundle:
         )
     check_imports(files, where=str(folder))
     _check_size({name: len(data) for name, data in files.items()}, where=str(folder))
-    return Bundle(files, _digest(files))
+    return Bundle(files, digest_of(files))
 
 
 def _allowed(name: str) -> bool:
@@ -82,7 +82,7 @@ def _allowed(name: str) -> bool:
     )
 
 
-def _digest(files: Mapping[str, bytes]) -> str:
+def digest_of(files: Mapping[str, bytes]) -> str:
     entries = [[name, len(data), sha256(data)] for name, data in sorted(files.items())]
     return sha256(cases.canonical_json({"format": FORMAT, "files": entries}).encode())
 
@@ -169,7 +169,7 @@ def read(folder: Path, digest: str) -> Bundle:
             files[name] = path.read_bytes()
         except OSError as error:
             raise ArtifactError(name, "be readable", str(error), remedy, where=where) from error
-    found = _digest(files)
+    found = digest_of(files)
     if found != digest:
         raise ArtifactError("bundle", f"have the digest {digest}", found, remedy, where=where)
     return Bundle(files, digest)

@@ -196,7 +196,7 @@ def test_load_gives_the_function_of_the_bundle_and_its_sources(tmp_path: Path) -
 
 def test_load_refuses_a_file_without_the_function(tmp_path: Path) -> None:
     files = {**bundle.build(FLIGHTS).files, "features.py": b"feature = 1\n"}
-    built = bundle.Bundle(files, bundle._digest(files))
+    built = bundle.Bundle(files, bundle.digest_of(files))
     bundle.write(built, tmp_path)
     with pytest.raises(CaseError) as caught:
         Transform.load(tmp_path, built.digest, built.case())
