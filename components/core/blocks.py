@@ -27,8 +27,8 @@ def thin(values: Sequence[Any], most: int = MAX_POINTS) -> list[Any]:
 
 
 def facts(title: str, items: Mapping[str, object]) -> Block:
-    """Names and values."""
-    return {"type": "facts", "title": title, "items": [[name, str(value)] for name, value in items.items()]}
+    """Names and values; numbers stay numbers, which the page writes for people."""
+    return {"type": "facts", "title": title, "items": [[name, _fact(value)] for name, value in items.items()]}
 
 
 def text(title: str, body: str) -> Block:
@@ -73,7 +73,7 @@ def lines(
 
 
 def intervals(title: str, rows: Sequence[Mapping[str, object]]) -> Block:
-    """Values with an interval: each row has name, value, low, high and perhaps bar (a floor or ceiling), group, rows."""
+    """Values with an interval: a row has name, value, low, high and perhaps bar (a floor or ceiling), group, rows."""
     return {"type": "intervals", "title": title, "rows": [_finite_row(row) for row in rows]}
 
 
@@ -92,6 +92,12 @@ def categories(title: str, names: Sequence[str], counts: Mapping[str, Sequence[N
 def matrix(title: str, labels: Sequence[str], values: Sequence[Sequence[Number]]) -> Block:
     """A confusion matrix: values[actual][predicted]."""
     return {"type": "matrix", "title": title, "labels": list(labels), "values": [list(row) for row in values]}
+
+
+def _fact(value: object) -> object:
+    if isinstance(value, float):
+        return finite(value)
+    return value if value is None or isinstance(value, int) else str(value)
 
 
 def _finite_row(row: Mapping[str, object]) -> dict[str, object]:

@@ -38,7 +38,8 @@ class StepRecord:
         return None if self.started is None or self.ended is None else self.ended - self.started
 
     def to_json(self) -> bytes:
-        return json.dumps(asdict(self), sort_keys=True, allow_nan=False).encode()
+        """In the order in which the step wrote: the page shows metrics, samples and curves in it."""
+        return json.dumps(asdict(self), allow_nan=False).encode()
 
     @classmethod
     def from_json(cls, data: bytes) -> StepRecord:

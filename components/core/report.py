@@ -17,6 +17,7 @@ from components.core.page.style import CSS
 from components.core.page.timeline import span, timeline
 from components.core.record import RunRecord, State, StepRecord
 from components.core.shown import duration, escape, moment, number, size
+from components.core.shown import rows as counted
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 _KILLED = (
@@ -159,9 +160,7 @@ def _section(index: int, step: StepRecord) -> str:
 
 
 def _measures(step: StepRecord) -> str:
-    rows = [
-        None if n is None else f"{number(n)} rows {way}" for n, way in ((step.rows_in, "in"), (step.rows_out, "out"))
-    ]
+    rows = [None if n is None else f"{counted(n)} {way}" for n, way in ((step.rows_in, "in"), (step.rows_out, "out"))]
     memory = None if step.peak_memory is None else f"{size(step.peak_memory)} at its peak"
     known = [None if step.seconds is None else duration(step.seconds), *rows, memory]
     return tag("div", *(tag("span", escape(t)) for t in known if t), class_="measures")

@@ -9,14 +9,15 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 UNKNOWN = "–"
-_NOT_IN_HTML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
+_UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+"""What is no text in HTML and XML, and what turns the direction of the text that follows."""
 _UNITS = ((1e12, 1e12, "T"), (1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k"))
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def escape(value: object) -> str:
     """Text that is inert in HTML and in XML, in an element and in a quoted attribute."""
-    return html.escape(_NOT_IN_HTML.sub("\N{REPLACEMENT CHARACTER}", str(value)))
+    return html.escape(_UNFIT.sub("\N{REPLACEMENT CHARACTER}", str(value)))
 
 
 def number(value: object, *, padded: bool = False) -> str:
@@ -39,6 +40,10 @@ def number(value: object, *, padded: bool = False) -> str:
     if size >= 100 or value == int(value):
         return _minus(f"{value:,.0f}")
     return _minus(f"{value:#.3g}" if padded else f"{value:.3g}")
+
+
+def rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{number(count)} rows"
 
 
 def ticks(values: Sequence[float], step: float) -> list[str]:
@@ -73,8 +78,8 @@ def size(count: float | None) -> str:
     if count is None or not math.isfinite(count):
         return UNKNOWN
     for limit, unit in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if abs(count) >= limit:
-            return f"{count / limit:.3g} {unit}" if abs(count) < 999.5 * limit else f"{count / limit:,.0f} {unit}"
+        if abs(count) >= 0.9995 * limit:
+            return f"{number(round(count / limit, 2))} {unit}"
     return f"{count:,.0f} B"
 
 

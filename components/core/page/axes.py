@@ -54,7 +54,12 @@ def seconds(length: float, *, count: int = 4) -> Axis:
     if rough < 0.5:
         step = _round_step(rough)
     marks = [float(f"{i * step:.6g}") for i in range(int(length / step + 1e-9) + 1)]
-    return Axis(0.0, length, tuple((m, f"{m:g} s" if m < 60 else duration(m)) for m in marks))
+    return Axis(0.0, length, tuple((m, _clock(m, last=m == marks[-1])) for m in marks))
+
+
+def _clock(mark: float, *, last: bool) -> str:
+    """Seconds below a minute name their unit at the last tick alone."""
+    return duration(mark) if mark >= 60 else f"{mark:g} s" if last else f"{mark:g}"
 
 
 def _kept(values: Iterable[float | None]) -> list[float]:
@@ -73,6 +78,6 @@ def _ends(values: list[float]) -> tuple[float, float]:
 
 
 def _round_step(rough: float) -> float:
-    """The least of 1, 2, 2.5 and 5 times a power of ten that is at least `rough`."""
+    """The least of 1, 2 and 5 times a power of ten that is at least `rough`."""
     power = 10.0 ** math.floor(math.log10(rough))
-    return next((power * m for m in (1, 2, 2.5, 5) if power * m >= rough * (1 - 1e-9)), power * 10)
+    return next((power * m for m in (1, 2, 5) if power * m >= rough * (1 - 1e-9)), power * 10)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from components.core.blocks import Block
-from components.core.page import plots, rows
+from components.core.page import markup, plots, rows
 from components.core.page.markup import badge, scroll, tag
 from components.core.shown import escape, number
 
@@ -58,7 +58,7 @@ def _drawn(name: str, block: Block) -> str:
 
 
 def _facts(block: Block) -> str:
-    pairs = (tag("div", tag("dt", escape(name)), tag("dd", _cell(value))) for name, value in block["items"])
+    pairs = (tag("div", tag("dt", markup.name(name)), tag("dd", _cell(value))) for name, value in block["items"])
     return tag("dl", *pairs, class_="facts")
 
 

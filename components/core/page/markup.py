@@ -41,6 +41,11 @@ def kind(state: str) -> str:
     return (state if state in GLYPHS else "not started").replace(" ", "-")
 
 
+def name(text: object) -> str:
+    """A name that may break after its underscores, and whose direction stays its own."""
+    return tag("bdi", escape(text).replace("_", "_<wbr>"))
+
+
 def badge(state: State, words: str) -> str:
     return tag("span", glyph(state), escape(words), class_=f"badge is-{kind(state)}")
 

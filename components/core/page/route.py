@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 
 from components.core.page.markup import GLYPHS, anchor, kind, tag
 from components.core.record import StepRecord
-from components.core.shown import duration, escape, number, size
+from components.core.shown import duration, escape, size
+from components.core.shown import rows as counted
 
 CELL, ROW, MARGIN = 112, 158, 26
 """Width of a cell, height of a row of cells, and the room for the turns at both sides; in the picture's units."""
@@ -35,10 +36,11 @@ def route_svg(
     words = ", ".join(route if steps is None else [f"{n} {_state(steps, n)}" for n in route])
     head = tag("title", "The route") + tag("desc", escape(words)) + (tag("style", css) if css else "")
     parcels = [_step(name, i, columns, steps, link=not css) for i, name in enumerate(route)]
+    limit = None if css else f"max-width:{wide * 1.2:.0f}px"
     size_ = {"viewBox": f"0 0 {wide} {high}", "width": wide if css else None, "height": high if css else None}
     space = "http://www.w3.org/2000/svg" if css else None
     drawn = [_belt(len(route), columns), *parcels] if route else []
-    return tag("svg", head, *drawn, xmlns=space, class_=f"route {style}".strip(), role="group", **size_)
+    return tag("svg", head, *drawn, xmlns=space, class_=f"route {style}".strip(), role="group", style=limit, **size_)
 
 
 def _place(index: int, columns: int) -> tuple[float, float]:
@@ -108,7 +110,7 @@ def _below(step: StepRecord) -> list[str]:
         return ["not started"]
     rows = step.rows_out if step.rows_out is not None else step.rows_in
     first = step.state if step.state in ("failed", "killed", "running") else duration(step.seconds)
-    known = [first, None if rows is None else f"{number(rows)} rows"]
+    known = [first, None if rows is None else counted(rows)]
     return [t for t in [*known, None if step.peak_memory is None else size(step.peak_memory)] if t]
 
 

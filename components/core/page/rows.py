@@ -10,10 +10,12 @@ from itertools import groupby
 from typing import Any
 
 from components.core.blocks import Block
+from components.core.page import markup
 from components.core.page.axes import Axis, axis, bare, percent
 from components.core.page.markup import tag
 from components.core.page.plots import SERIES, legend, notes_below, shares
 from components.core.shown import escape, number
+from components.core.shown import rows as shown_rows
 
 FEW, MOST = 20, 400
 """Rows shown at once, and the most that are shown at all."""
@@ -36,7 +38,7 @@ def bars(block: Block) -> str:
     names, values, unit = block["names"], block["values"], str(block.get("unit") or "")
     scale, short = bare(values), len(unit) <= _SHORT
     drawn = zip(names, values, strict=True)
-    rows = [_row(name, _bar(value, scale, 0), _value(value, unit if short else "")) for name, value in drawn]
+    rows = [_row(name, _bar(value, scale, 0), escape(_value(value, unit if short else ""))) for name, value in drawn]
     return ("" if short else tag("p", escape(unit), class_="unit")) + long(rows, _table)
 
 
@@ -50,7 +52,7 @@ def categories(block: Block) -> str:
         cells = [(values[i], counts[sample][i]) for sample, values in heights.items()]
         drawn = "".join(_bar(share, scale, at, count) for at, (share, count) in enumerate(cells))
         words = "".join(tag("div", escape(_value(count if unit == "rows" else share, unit))) for share, count in cells)
-        rows.append(_row(name, drawn, words, markup=True))
+        rows.append(_row(name, drawn, words))
     return legend(list(counts)) + long(rows, _table) + notes_below([t for t in [str(block.get("note") or "")] if t])
 
 
@@ -61,7 +63,7 @@ def intervals(block: Block) -> str:
         rows = list(members)
         scale = axis([r.get(k) for r in rows for k in ("value", "low", "high", "bar")])
         head = tag("caption", escape(group)) if group else ""
-        drawn = [_row(r["name"], _whiskers(r, scale), _interval(r), markup=True, rows=r.get("rows")) for r in rows]
+        drawn = [_row(r["name"], _whiskers(r, scale), _interval(r), rows=r.get("rows")) for r in rows]
         parts.append(long(drawn, lambda some, head=head, scale=scale: _table(some, head, _scale(scale))))
     barred = any(r.get("bar") is not None for r in block["rows"])
     return "".join(parts) + notes_below(
@@ -73,10 +75,9 @@ def _table(rows: Sequence[str], head: str = "", foot: str = "") -> str:
     return tag("table", head, tag("tbody", *rows), foot, class_="rows")
 
 
-def _row(name: object, drawn: str, words: str, *, markup: bool = False, rows: object = None) -> str:
-    said = tag("bdi", escape(name)) + ("" if rows is None else tag("small", f"{escape(number(rows))} rows"))
-    value = words if markup else escape(words)
-    return tag("tr", tag("th", said, scope="row"), tag("td", drawn, class_="drawn"), tag("td", value, class_="value"))
+def _row(name: object, drawn: str, words: str, *, rows: int | None = None) -> str:
+    said = markup.name(name) + ("" if rows is None else tag("small", escape(shown_rows(rows))))
+    return tag("tr", tag("th", said, scope="row"), tag("td", drawn, class_="drawn"), tag("td", words, class_="value"))
 
 
 def _value(value: Any, unit: str) -> str:

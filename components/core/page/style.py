@@ -58,8 +58,8 @@ code,pre{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-s
 .skip:focus{left:1rem;top:1rem;background:var(--surface);padding:.5rem 1rem;z-index:2}
 .head{display:flex;flex-wrap:wrap;gap:.6rem 1.2rem;align-items:center}
 .head h1 small{font-weight:450;font-size:.7em;letter-spacing:0}
-.badge{display:inline-flex;align-items:center;gap:.4em;padding:.16em .65em .16em .5em;border-radius:99px;
- font-weight:600;font-size:.86rem;white-space:nowrap;color:var(--state);background:var(--on)}
+.badge{display:inline-flex;align-items:center;gap:.4em;padding:.16em .65em .16em .5em;border-radius:1.2em;
+ font-weight:600;font-size:.86rem;color:var(--state);background:var(--on)}
 .head .badge{font-size:1rem;padding:.3em .9em .3em .7em}
 .glyph{width:1em;height:1em;flex:none;fill:none;stroke:currentColor;stroke-width:2.2;stroke-linecap:round;
  stroke-linejoin:round}
@@ -80,7 +80,7 @@ dd{margin:0;font-variant-numeric:tabular-nums}
 .part{margin-top:2rem}
 .part>h2{margin-bottom:.8rem}
 .route-box{margin-top:2rem}
-.route{width:100%;height:auto;display:none}
+.route{width:100%;height:auto;display:none;margin:0 auto}
 .route a{text-decoration:none}
 .route a:hover .box{stroke-width:2.5}
 .toc{display:none}
@@ -94,7 +94,9 @@ dd{margin:0;font-variant-numeric:tabular-nums}
 .cards{columns:2 24rem;column-gap:1rem;margin-top:1.1rem}
 .card{background:var(--surface);border:1px solid var(--line);border-radius:10px;padding:1rem 1.1rem;margin-bottom:1rem;
  break-inside:avoid}
-.card.wide{column-span:all}
+.card.wide{column-span:all;margin-top:1rem}
+.card.wide:first-child{margin-top:0}
+.columns>div>.cards{margin-top:2rem}
 .part>.card{margin:0}
 .card>h2,.card>h3{font-size:1rem;margin-bottom:.7rem}
 .unit{color:var(--muted);font-size:.87rem;margin:-.5rem 0 .4rem}
@@ -141,9 +143,10 @@ th{text-align:left;font-weight:500}
 .timeline a:hover bdi{text-decoration:underline}
 .timeline .glyph{width:1em;overflow:visible}
 .matrix th,.matrix td{padding:.55rem .7rem;text-align:center}
+.matrix th{max-width:11rem;overflow-wrap:break-word}
 .matrix tbody td{background:rgb(var(--heat) / calc(var(--share) * .42));border:2px solid var(--surface);
- min-width:5.2rem}
-.matrix tbody th{text-align:right;white-space:nowrap}
+ min-width:6.2rem}
+.matrix tbody th{text-align:right}
 .matrix b{display:block;font-weight:650}
 .matrix td small{color:var(--ink)}
 .axis-name{color:var(--muted);fill:var(--muted);font-weight:450}
@@ -183,7 +186,7 @@ polyline{fill:none;stroke:var(--c);stroke-width:2.2;stroke-dasharray:var(--dash)
 .span rect{fill:var(--state)}
 .is-reused>td .span rect,.is-running>td .span rect,.is-killed>td .span rect{fill:var(--on);stroke:var(--state);
  stroke-width:1.5;stroke-dasharray:4 3}
-.legend{list-style:none;padding:0;display:flex;flex-wrap:wrap;gap:.2rem 1.2rem;font-size:.9rem}
+.legend{list-style:none;padding:0;margin-bottom:.4rem;display:flex;flex-wrap:wrap;gap:.2rem 1.2rem;font-size:.9rem}
 .legend li{display:flex;align-items:center;gap:.5em}
 .key{width:24px;height:10px;flex:none}
 .key rect{fill:var(--c);opacity:.72}
@@ -198,7 +201,7 @@ _WIDTHS = """
 @media (min-width:68rem){
  .route.middle,.route.narrow{display:none}.route.wide{display:block}
  .columns{display:grid;grid-template-columns:10.5rem minmax(0,1fr);gap:2.4rem}
- .toc{display:block;position:sticky;top:1.2rem;align-self:start;margin-top:2.6rem;max-height:calc(100vh - 2.4rem);
+ .toc{display:block;position:sticky;top:1.2rem;align-self:start;margin-top:2rem;max-height:calc(100vh - 2.4rem);
   overflow:auto;font-size:.93rem}
  .toc ol{list-style:none;margin:0;padding:0;border-left:2px solid var(--line)}
  .toc a{display:flex;gap:.55em;align-items:center;padding:.24rem 0 .24rem .8rem;color:var(--muted);text-decoration:none}
@@ -207,11 +210,12 @@ _WIDTHS = """
 }
 @media (max-width:34rem){
  .rows th{width:36%}.rows .value{width:27%}
- .timeline th{width:7.9rem}.timeline .value{width:4.6rem}
+ .timeline th{width:7.9rem}.timeline .value{width:5.4rem;padding-left:.6rem}
  .wide .rows,.wide .rows tbody,.wide .rows tfoot,.wide .rows tr,.wide .rows th,.wide .rows td{display:block;width:auto}
  .wide .rows tr{display:flow-root;padding:.35rem 0}
  .wide .rows th small{display:inline;margin-left:.6em}
- .wide .rows .value{padding:0}
+ .wide .rows .value{padding:0;width:auto}
+ .wide .rows caption{display:block}
  .wide .rows .drawn{margin:0 .9rem}
  .facts>div{grid-template-columns:1fr;gap:0}
  .card{padding:.85rem .9rem}
