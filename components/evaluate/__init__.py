@@ -1,0 +1,1 @@
+"""evaluate: the challenger and the champion on one holdout, and the gate's verdict."""
