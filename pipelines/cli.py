@@ -100,6 +100,16 @@ def init(
 
 
 @app.command()
+def check(case: Case, profile: ProfileName = "local") -> None:
+    """Look at a case, a sample of its data and the laws of its transform, before anything runs."""
+    from pipelines.launch import cases
+    from pipelines.launch import check as launch
+
+    for line in launch.check(cases.find(case), _ports(profile)):
+        typer.echo(f"✓ {line}")
+
+
+@app.command()
 def doctor(profile: ProfileName = "local", as_json: Json = False) -> None:
     """Say what is installed, which servers and credentials are seen, and what each missing one disables."""
     from components.core import profile as profiles
