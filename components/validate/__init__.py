@@ -1,0 +1,1 @@
+"""validate: statistics, schema and anomalies of the events."""

@@ -1,0 +1,151 @@
+"""The statistics as blocks: for the run's report, and for the step's own page. Pure: equal summaries, equal bytes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from components.core import blocks
+from components.core.blocks import Block
+from components.validate.anomalies import Anomaly, Distance
+from components.validate.summary import Bucket, Summary
+
+BINS = 24
+MOST_PERIODS = 60
+_TRIM = 2.0
+"""A histogram leaves out the tails when all values reach over this many times the width of the middle 98 %."""
+_LABEL = 40
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All that is known of a run's events; `periods` are keys with their rows."""
+
+    columns: Sequence[Summary] = ()
+    anomalies: Sequence[Anomaly] = ()
+    distances: Sequence[Distance] = ()
+    periods: Sequence[tuple[str, int]] = ()
+
+
+def report(found: Findings, drawn: Sequence[str]) -> list[Block]:
+    """What does not fit, rows by period, a table of the columns, and the distributions of the columns in `drawn`."""
+    made = [_anomalies(found.anomalies)]
+    if found.distances:
+        rows = [[d.column, d.kind, d.measure, d.value, d.threshold] for d in found.distances]
+        names = ["column", "kind", "measure", "value", "at most"]
+        made.append(blocks.table("Distance from the reference", names, rows))
+    newest = found.periods[-MOST_PERIODS:]
+    if newest:
+        more = "" if len(newest) == len(found.periods) else f", the newest {len(newest)} of {len(found.periods)}"
+        made.append(blocks.bars(f"Rows by period{more}", [key for key, _ in newest], [rows for _, rows in newest]))
+    if found.columns:
+        made.append(_columns(found.columns))
+    return made + [distribution(c) for c in found.columns if c.name in drawn]
+
+
+def drawn(columns: Sequence[Summary], first: Sequence[str] = (), most: int | None = None) -> list[str]:
+    """The columns worth a look, at most `most`: those named first, then the others in order; identifiers are not."""
+    names = [c.name for c in columns if c.type != "id" and c.present]
+    return sorted(names, key=lambda n: first.index(n) if n in first else len(first))[:most]
+
+
+def _anomalies(anomalies: Sequence[Anomaly]) -> Block:
+    ordered = sorted(anomalies, key=lambda a: (not a.blocking, a))
+    rows = [["blocks" if a.blocking else "warning", a.column, a.text] for a in ordered]
+    return blocks.table("Anomalies", ["", "column", "what"], rows)
+
+
+def _columns(columns: Sequence[Summary]) -> Block:
+    names = "column, type, missing %, mean, deviation, least, median, most, zero %, distinct, most frequent"
+    return blocks.table("Columns", names.split(", "), [_row(c) for c in columns])
+
+
+def _row(c: Summary) -> list[object]:
+    missing = round(100 * c.missing / c.rows, 2) if c.rows else None
+    head: list[object] = [c.name, c.type, missing]
+    if c.mean is None:
+        frequent = ", ".join(f"{_short(v)} ({_percent(n, c.present)})" for v, n in c.top[:3])
+        return [*head, *[None] * 6, c.unique, frequent]
+    if c.type == "timestamp":
+        days = f"{(c.deviation or 0) / 86_400e6:.4g} days"
+        return [*head, moment(c.mean), days, *(moment(v) for v in (c.least, c.median, c.most)), None, None, ""]
+    numbers = [_rounded(v) for v in (c.mean, c.deviation, c.least, c.median, c.most)]
+    return [*head, *numbers, round(100 * c.zeros / c.present, 2), None, ""]
+
+
+def distribution(c: Summary) -> Block:
+    """How one column's values are spread: its most frequent texts, or a histogram out of its quantiles."""
+    if c.type in ("string", "id"):
+        counts = [n for _, n in c.top]
+        note = f"{c.unique:,} distinct values" if c.unique is not None and c.unique > len(c.top) else ""
+        return blocks.categories(c.name, [_short(v) for v, _ in c.top], {"rows": counts}, note=note)
+    if c.type == "bool":
+        return blocks.categories(c.name, ["false", "true"], {"rows": [c.zeros, c.present - c.zeros]})
+    edges, shares, trimmed = bins(c.buckets)
+    rows = {"rows": [round(n) for n in shares]}
+    note = "the lowest and the highest 1 % are not drawn" if trimmed else ""
+    if c.type == "timestamp":
+        return blocks.categories(c.name, [moment(e) for e in edges[:-1]], rows, note=note)
+    return blocks.histogram(c.name, edges, rows, note=note)
+
+
+def bins(buckets: Sequence[Bucket]) -> tuple[list[float], list[float], bool]:
+    """At most `BINS` equal bins out of quantile buckets: edges, rows in each, and whether the tails are left out.
+
+    A bucket's rows are spread evenly from its low to its high end; where all ends are whole numbers, so are the bins.
+    """
+    finite = [b for b in buckets if math.isfinite(b.low) and math.isfinite(b.high)]
+    if not finite:
+        return [0.0, 1.0], [0.0], False
+    low, high = finite[0].low, finite[-1].high
+    inner_low, inner_high = finite[0].high, finite[-1].low
+    trimmed = len(finite) > 2 and high - low > _TRIM * (inner_high - inner_low) > 0
+    if trimmed:
+        low, high = inner_low, inner_high
+    edges = _edges(low, high, whole=all(b.low == round(b.low) and b.high == round(b.high) for b in finite))
+    counts = [0.0] * (len(edges) - 1)
+    for bucket in finite:
+        for i in range(len(counts)):
+            counts[i] += bucket.rows * _share(bucket, edges[i], edges[i + 1], last=i == len(counts) - 1)
+    return edges, counts, trimmed
+
+
+def _edges(low: float, high: float, *, whole: bool) -> list[float]:
+    if whole:
+        width = max(1, math.ceil((high - low + 1) / BINS))
+        return [low - 0.5 + width * i for i in range(math.ceil((high - low + 1) / width) + 1)]
+    if low == high:
+        return [low - 0.5, low + 0.5]
+    return [low + (high - low) * i / BINS for i in range(BINS)] + [high]
+
+
+def _share(bucket: Bucket, low: float, high: float, *, last: bool) -> float:
+    """The share of a bucket that lies in [low, high), or [low, high] for the last."""
+    if bucket.low == bucket.high:
+        return float(low <= bucket.low < high or (last and bucket.low == high))
+    return max(0.0, min(bucket.high, high) - max(bucket.low, low)) / (bucket.high - bucket.low)
+
+
+def moment(microseconds: float | None) -> str:
+    """'2013-01-31 05:00', in UTC."""
+    if microseconds is None:
+        return ""
+    try:
+        return f"{_EPOCH + timedelta(microseconds=microseconds):%Y-%m-%d %H:%M}"
+    except OverflowError:
+        return f"{microseconds:g} us"
+
+
+def _percent(part: float, whole: float) -> str:
+    return f"{100 * part / whole:.1f} %"
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else float(f"{value:.6g}")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LABEL else text[: _LABEL - 1] + "…"
