@@ -36,7 +36,7 @@ class Connected:
     def registry(self) -> Registry:
         from components.adapters.local.registry import MlflowRegistry
 
-        return MlflowRegistry(self.profile.path("registry"))
+        return MlflowRegistry(self.profile.path("registry"), self.profile.path("mlflow.db"))
 
     @cached_property
     def endpoints(self) -> Endpoints:
