@@ -66,7 +66,7 @@ def _read(ports: Ports, source: Source, columns: dict[str, Column], scratch: Pat
         tables.append(rows.table)
         if most is not None and sum(table.num_rows for table in tables) >= most:
             break
-    intake.check(source.path)
+    intake.check("rows")
     return pa.concat_tables(tables)
 
 
