@@ -29,11 +29,10 @@ def lines(block: Block) -> str:
     drawn = [_diagonal(x, y)] if diagonal else []
     drawn += [_curve(s["x"], s["y"], x, y, i) for i, s in enumerate(series)]
     said = "; ".join(_told(s["name"], s["y"], str(block.get("y") or "")) for s in series)
-    frame = _frame(x, y, block.get("x", ""), block.get("y", ""))
     extra = [_legend_item("diagonal", "the diagonal")] if diagonal else []
     names = [str(s["name"]) for s in series]
-    shape = ("square " if diagonal else "") + ("named" if block.get("x") else "")
-    return legend(names, lines=True, extra=extra) + _svg(block, said, frame, *drawn, shape=shape)
+    made = _svg(block, said, _frame(x, y), *drawn)
+    return legend(names, lines=True, extra=extra) + _boxed(made, block.get("x"), block.get("y"), square=diagonal)
 
 
 def histogram(block: Block) -> str:
@@ -55,7 +54,7 @@ def histogram(block: Block) -> str:
             drawn.append(_outlined(places, values, x, y, i))
     said = "; ".join(f"{name}: {number(_sum(values))} rows in {slots} bins" for name, values in counts.items())
     notes = [t for t in (note, str(block.get("note") or "")) if t]
-    made = _svg(block, said, _frame(x, y, "", unit), *drawn)
+    made = _boxed(_svg(block, said, _frame(x, y), *drawn), "", unit)
     return (legend(list(counts)) if len(counts) > 1 else "") + made + notes_below(notes)
 
 
@@ -85,14 +84,20 @@ def _legend_item(style: str, name: str) -> str:
     return tag("li", tag("svg", mark, class_=f"key {style}", aria_hidden="true"), tag("bdi", escape(name)))
 
 
-def _svg(block: Block, said: str, *parts: str, shape: str = "") -> str:
+def _svg(block: Block, said: str, *parts: str) -> str:
     title = tag("title", escape(block.get("title", ""))) + tag("desc", escape(said))
-    drawn = tag("svg", title, *parts, class_="plot", role="img")
-    return tag("div", drawn, class_=f"plot-box {shape}".strip())
+    return tag("svg", title, *parts, class_="plot", role="img")
 
 
-def _frame(x: Axis, y: Axis, x_name: str, y_name: str) -> str:
-    """Grid, ticks and the names of the axes."""
+def _boxed(drawn: str, x_name: object, y_name: object, *, square: bool = False) -> str:
+    """The plot between the names of its axes, which wrap where they are long."""
+    above = tag("p", escape(y_name), class_="axis-name") if y_name else ""
+    below = tag("p", escape(x_name), class_="axis-name x") if x_name else ""
+    return tag("div", above, drawn, below, class_="plot-box square" if square else "plot-box")
+
+
+def _frame(x: Axis, y: Axis) -> str:
+    """The grid and the ticks."""
     parts = []
     for value, text in y.ticks:
         at = percent(100 - y.share(value))
@@ -102,10 +107,6 @@ def _frame(x: Axis, y: Axis, x_name: str, y_name: str) -> str:
         at = percent(x.share(value))
         parts.append(tag("line", x1=at, x2=at, y1="100%", y2="100%", class_="stub"))
         parts.append(tag("text", escape(text), x=at, y="100%", dy="1.5em", class_="tick x"))
-    if x_name:
-        parts.append(tag("text", escape(x_name), x="50%", y="100%", dy="3em", class_="axis-name x"))
-    if y_name:
-        parts.append(tag("text", escape(y_name), x=0, y=0, dx="-2.6em", dy="-0.8em", class_="axis-name"))
     return tag("g", *parts, aria_hidden="true")
 
 

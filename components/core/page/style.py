@@ -149,17 +149,19 @@ th{text-align:left;font-weight:500}
 .matrix tbody th{text-align:right}
 .matrix b{display:block;font-weight:650}
 .matrix td small{color:var(--ink)}
-.axis-name{color:var(--muted);fill:var(--muted);font-weight:450}
+.axis-name{color:var(--muted);font-weight:450}
 """
 
 _CHARTS = """
-.tick,.axis-name{font-size:.8rem;fill:var(--muted)}
+.axis-name{font-size:.8rem}
+.tick{font-size:.8rem;fill:var(--muted)}
 .x{text-anchor:middle}
 .tick.y{text-anchor:end}
-.plot-box{padding:1.8rem 1rem 1.8rem 3.4rem;max-width:46rem}
-.plot-box.named{padding-bottom:2.9rem}
+.plot-box{padding:.4rem 1rem 0 3.4rem;max-width:46rem}
+.plot-box .axis-name{margin:0 0 .7rem -2.6rem}
+.plot-box .axis-name.x{margin:0;text-align:center}
 .plot-box.square{max-width:27rem}
-.plot{display:block;width:100%;height:13rem;overflow:visible}
+.plot{display:block;width:100%;height:13rem;overflow:visible;margin-bottom:1.9rem}
 .square .plot{height:17rem}
 .plot svg{overflow:visible}
 .grid{stroke:var(--grid)}
