@@ -21,12 +21,31 @@ import pyarrow as pa
 
 from components.core.asof import MICROS, NO_TIME, Lookup, micros
 from components.core.case import Case, Window, seconds
-from components.core.columns import ARROW, Array, to_numpy
+from components.core.columns import ARROW, Array, ColumnType, to_numpy
 from components.core.errors import DataError
+from components.core.events import ARRIVAL, EVENT_TIME, LABEL_TIME
 from components.core.windows import Entries, Ints, key_codes
 
-EVENT_TIME, ARRIVAL, LABEL_TIME = "_event_time", "_arrival", "_label_time"
 _LARGEST = 2.0**53
+
+
+def known_at_event(case: Case) -> dict[str, ColumnType]:
+    """The enriched columns that are known with the event, in order: all that a model or a person may see of a row."""
+    late = {name for name, column in case.columns.items() if column.known == "label"} | {case.label.column}
+    for name, reference in case.references.items():
+        late |= {f"{name}_{column}" for column in reference.take if reference.columns[column].known == "label"}
+    return {name: kind for name, kind in case.enriched_types().items() if name not in late}
+
+
+def reach(case: Case) -> int:
+    """The longest window in microseconds; 0 without windows."""
+    lengths = [seconds(length) for window in case.windows.values() for length in window.over]
+    return max(lengths, default=0) * MICROS
+
+
+def waits(case: Case) -> bool:
+    """Whether a row may enter a window long after its event, when its label lands."""
+    return any(window.known == "label" for window in case.windows.values())
 
 
 class Enrichment:
@@ -52,12 +71,8 @@ class Enrichment:
             if name not in references:
                 raise DataError(name, "be a reference table of ingest's", sorted(references), "Ingest again.")
             self._lookups.append(Lookup(name, reference, references[name]))
-        lengths = [seconds(length) for window in case.windows.values() for length in window.over]
-        self.reach = max(lengths) * MICROS if lengths else 0
-        """The longest window in microseconds; 0 without windows."""
-        self._kept = self.reach + lateness * MICROS
-        self.waits = any(window.known == "label" for window in case.windows.values())
-        """Whether a row may enter a window long after its event."""
+        self._reach, self._waits = reach(case), waits(case)
+        self._kept = self._reach + lateness * MICROS
         names = {n: None for w in case.windows.values() for n in (*w.by, *([w.of] if w.of is not None else []))}
         self.remembered = (*names, EVENT_TIME, ARRIVAL, LABEL_TIME)
         """The columns that the state keeps."""
@@ -70,13 +85,13 @@ class Enrichment:
 
     def remember(self, state: pa.Table, rows: pa.Table) -> pa.Table:
         """The rows of both that a batch after them may see."""
-        if not self.reach:
+        if not self._reach:
             return self.empty()
         both = pa.concat_tables([state, rows.select(self.remembered)])
         if not both.num_rows:
             return both
         events = micros(both.column(EVENT_TIME))
-        last = np.maximum(events, micros(both.column(LABEL_TIME))) if self.waits else events
+        last = np.maximum(events, micros(both.column(LABEL_TIME))) if self._waits else events
         return both.filter(pa.array(last >= events.max() - self._kept)).combine_chunks()
 
     def __call__(self, state: pa.Table, batch: pa.Table) -> tuple[pa.Table, pa.Table]:
@@ -86,7 +101,7 @@ class Enrichment:
             joined = lookup.join(batch, times)
             for field, column in zip(joined.schema, joined.columns, strict=True):
                 batch = batch.append_column(field, column)
-        if not self.reach:
+        if not self._reach:
             return state, batch
         rows = pa.concat_tables([state, batch.select(self.remembered)])
         for name, window in self._case.windows.items():

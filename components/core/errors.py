@@ -3,6 +3,7 @@
 EsteiraError            1
 ├── CaseError           2   the case, a parameter or a file of the user's is not as it must be
 │   └── FeatureError    2   features.py breaks a law of the transform
+│       └── RowError    2   it refuses a row: without that, others of the batch may pass
 ├── DataError           3   the data does not fit the case, or too much of it is bad
 ├── ArtifactError       4   an artifact, bundle or manifest is absent, altered or half-written
 ├── ModelError          5   training, conversion, or a model's files
@@ -13,6 +14,8 @@ EsteiraError            1
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 _SHOWN = 120
 
@@ -60,11 +63,27 @@ class _Shown(str):
         return str(self)
 
 
+def to_json(error: EsteiraError) -> dict[str, str]:
+    """The error as texts, for a file between processes."""
+    parts = {"name": error.name, "rule": error.rule, "value": repr(error.value), "remedy": error.remedy}
+    return {"kind": type(error).__name__, **parts, "where": error.where}
+
+
+def from_json(data: Mapping[str, str]) -> EsteiraError:
+    """The inverse of `to_json`: of the same kind, with the same message."""
+    kind = globals()[data["kind"]]
+    return _rebuild(kind, data["name"], data["rule"], data["value"], data["remedy"], data["where"])
+
+
 class CaseError(EsteiraError):
     exit_code = 2
 
 
 class FeatureError(CaseError):
+    pass
+
+
+class RowError(FeatureError):
     pass
 
 

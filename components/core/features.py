@@ -18,7 +18,7 @@ import numpy as np
 from components.core import bundle
 from components.core.case import Case
 from components.core.columns import Array, Columns, ColumnType
-from components.core.errors import CaseError, FeatureError
+from components.core.errors import CaseError, FeatureError, RowError
 
 _FLOAT32 = np.dtype(np.float32)
 _OBJECT = np.dtype(object)
@@ -34,10 +34,6 @@ _INPUT: Mapping[ColumnType, np.dtype[Any]] = MappingProxyType(
 _MISSING: Mapping[ColumnType, object] = MappingProxyType(
     {"number": np.nan, "bool": np.nan, "string": "", "id": "", "timestamp": np.datetime64("NaT")}
 )
-
-
-class ValueRefused(FeatureError):
-    """Some rows of a batch are at fault, not its shape: without them the rest may pass."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +95,7 @@ class Transform:
         ------
         FeatureError
             An input or a returned column is not as it must be; it is named.
-        ValueRefused
+        RowError
             The function raised, or a value is null or infinite: other rows of the batch may be good.
         """
         given, rows = self._inputs(columns)
@@ -109,7 +105,7 @@ class Transform:
         except Exception as error:  # the user's code may raise anything; told as theirs, with the cause kept
             rule = "give columns without an error"
             shown = f"{type(error).__name__}: {error}"
-            raise ValueRefused("features", rule, shown, "Mend it, or the row.", where=self.where) from error
+            raise RowError("features", rule, shown, "Mend it, or the row.", where=self.where) from error
         self._check(result, rows)
         return result
 
@@ -135,7 +131,7 @@ class Transform:
             try:
                 part = columns if len(at) == rows else {name: values[at] for name, values in columns.items()}
                 pieces.append((at, self.apply(part)))
-            except ValueRefused as error:
+            except RowError as error:
                 if len(at) == 1:
                     refused.append((int(at[0]), str(error)))
                 else:
@@ -197,7 +193,7 @@ class Transform:
         if made and np.isinf(np.concatenate(list(made.values()))).any():
             name = next(n for n, values in made.items() if np.isinf(values).any())
             remedy = "Bound it, or make it missing (NaN)."
-            raise ValueRefused(name, "be finite or NaN", "infinity", remedy, where=self.where)
+            raise RowError(name, "be finite or NaN", "infinity", remedy, where=self.where)
 
     def _check_texts(self, made: Columns) -> None:
         for name, values in made.items():
@@ -205,7 +201,7 @@ class Transform:
                 "".join(values.tolist()).encode()  # one pass finds a value that is no str, or no Unicode text
             except (TypeError, UnicodeEncodeError) as error:
                 rule = "hold only texts, with '' for missing"
-                raise ValueRefused(name, rule, str(error), "Map null to ''.", where=self.where) from error
+                raise RowError(name, rule, str(error), "Map null to ''.", where=self.where) from error
 
     def _error(self, name: str, rule: str, value: object, remedy: str) -> FeatureError:
         return FeatureError(name, rule, value, remedy, where=self.where)

@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from components.core import bundle, purity
 from components.core.columns import Array, Columns, ColumnType
-from components.core.errors import FeatureError
-from components.core.features import Transform, ValueRefused, null_columns
+from components.core.errors import FeatureError, RowError
+from components.core.features import Transform, null_columns
 
 LAWS = (
     "no clock, no chance, no files",
@@ -85,7 +85,7 @@ def _check_nulls(transform: Transform) -> None:
     law = "take a batch of missing values"
     try:
         alone, many = (transform.apply(null_columns(transform.types, rows)) for rows in (1, 5))
-    except ValueRefused as error:
+    except RowError as error:
         remedy = "NaN, NaT and '' stand for missing: let them pass."
         raise FeatureError(error.name, law, str(error.value), remedy, where=transform.where) from error
     _same(law, _taken(alone, np.zeros(5, np.int64)), many, _ROW_BY_ROW)
@@ -121,7 +121,7 @@ def _check_unchanged(transform: Transform, rows: Columns) -> Columns:
     before = {name: values.copy() for name, values in rows.items()}
     try:
         made = transform.apply(rows)
-    except ValueRefused as error:  # the parts passed when the rows were sifted
+    except RowError as error:  # the parts passed when the rows were sifted
         raise FeatureError(error.name, _ALONE, str(error.value), _ROW_BY_ROW, where=transform.where) from error
     for name, values in rows.items():
         if _differs(before[name], values).any():
@@ -147,7 +147,7 @@ def _arrangements(rows: int, random: np.random.Generator) -> Iterator[tuple[str,
 def _check_arranged(transform: Transform, rows: Columns, made: Columns, law: str, order: Array) -> None:
     try:
         other = transform.apply(_taken(rows, order))
-    except ValueRefused as error:
+    except RowError as error:
         raise FeatureError(error.name, law, str(error.value), _ROW_BY_ROW, where=transform.where) from error
     _same(law, _taken(made, order), other, _ROW_BY_ROW)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 
 from components.core import errors
@@ -25,6 +26,13 @@ def test_an_error_survives_pickling_with_its_kind_and_text() -> None:
     for kind in kinds():
         error = kind("rows", "be more than 0", ["a", 1], "Give more data.", where="events.csv")
         again = pickle.loads(pickle.dumps(error))
+        assert (type(again), str(again)) == (kind, str(error))
+
+
+def test_an_error_survives_a_file_with_its_kind_and_text() -> None:
+    for kind in kinds():
+        error = kind("rows", "be more than 0", ["a", 1], "Give more data.", where="events.csv")
+        again = errors.from_json(json.loads(json.dumps(errors.to_json(error))))
         assert (type(again), str(again)) == (kind, str(error))
 
 

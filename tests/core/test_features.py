@@ -9,8 +9,8 @@ import pytest
 
 from components.core import bundle
 from components.core.columns import Columns, ColumnType
-from components.core.errors import CaseError, FeatureError
-from components.core.features import Transform, ValueRefused, null_columns
+from components.core.errors import CaseError, FeatureError, RowError
+from components.core.features import Transform, null_columns
 
 TYPES: dict[str, ColumnType] = {"a": "number", "b": "bool", "s": "string", "t": "timestamp"}
 FLIGHTS = Path(__file__).parents[2] / "pipelines" / "cases" / "flights"
@@ -94,7 +94,7 @@ def test_apply_refuses_a_returned_column_of_a_wrong_form(made: object, message: 
     with pytest.raises(FeatureError) as caught:
         transform(lambda _: made).apply(columns())
     assert str(caught.value).startswith(f"features.py: {message}")
-    assert not isinstance(caught.value, ValueRefused)
+    assert not isinstance(caught.value, RowError)
 
 
 @pytest.mark.parametrize(
@@ -106,13 +106,13 @@ def test_apply_refuses_a_returned_column_of_a_wrong_form(made: object, message: 
     ],
 )
 def test_apply_refuses_what_is_no_text(value: object, message: str) -> None:
-    with pytest.raises(ValueRefused) as caught:
+    with pytest.raises(RowError) as caught:
         transform(lambda _: {"x": np.array(["a", value, "b", "c"], dtype=object)}).apply(columns())
     assert str(caught.value).startswith(f"features.py: {message}")
 
 
 def test_apply_refuses_infinity_and_takes_nan() -> None:
-    with pytest.raises(ValueRefused) as caught:
+    with pytest.raises(RowError) as caught:
         transform(lambda given: {"x": (1 / given["a"]).astype(np.float32)}).apply(columns())
     expected = "features.py: 'x' must be finite or NaN. Got 'infinity'. Bound it, or make it missing (NaN)."
     assert str(caught.value) == expected
@@ -121,7 +121,7 @@ def test_apply_refuses_infinity_and_takes_nan() -> None:
 
 
 def test_what_the_function_raises_is_told_as_its_own() -> None:
-    with pytest.raises(ValueRefused) as caught:
+    with pytest.raises(RowError) as caught:
         transform(lambda given: given["absent"]).apply(columns())
     expected = (
         "features.py: 'features' must give columns without an error. Got \"KeyError: 'absent'\". Mend it, or the row."
