@@ -27,6 +27,23 @@ def make(request: pytest.FixtureRequest) -> Make:
     return MAKERS[request.param]
 
 
+@pytest.fixture(scope="module")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database that MLflow has made, which takes it seconds."""
+    folder = tmp_path_factory.mktemp("migrated")
+    MlflowRegistry(folder).project("template", {})
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def with_mlflow(migrated: Path, tmp_path: Path) -> Path:
+    """The root of a local registry beside an empty database of MLflow's."""
+    root = tmp_path / "registry"
+    root.mkdir()
+    shutil.copy(migrated, root / "mlflow.db")
+    return root
+
+
 @pytest.fixture
 def registry(make: Make, tmp_path: Path) -> Registry:
     return make(tmp_path / "registry")
@@ -172,6 +189,7 @@ def test_a_registration_killed_at_any_point_is_whole_or_not_there_and_converges_
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("with_mlflow")
 def test_aliases_become_exactly_those_projected(registry, make, tmp_path):
     for content in "ab":
         register(make, tmp_path, content)
@@ -203,19 +221,18 @@ def seen_in_mlflow(root: Path) -> tuple[dict[str, str], dict[str, Any]]:
 
 
 @pytest.mark.slow
-def test_mlflow_shows_every_version_and_alias(tmp_path):
+def test_mlflow_shows_every_version_and_alias(tmp_path, with_mlflow):
     for content in "abc":
         register(MlflowRegistry, tmp_path, content)
-    root = tmp_path / "registry"
-    MlflowRegistry(root).project("flights", {"champion": 3, "previous": 1})
-    assert seen_in_mlflow(root) == ({"champion": "c", "previous": "a"}, {"1": "a", "2": "b", "3": "c"})
+    MlflowRegistry(with_mlflow).project("flights", {"champion": 3, "previous": 1})
+    assert seen_in_mlflow(with_mlflow) == ({"champion": "c", "previous": "a"}, {"1": "a", "2": "b", "3": "c"})
 
 
 @pytest.mark.slow
-def test_what_a_person_changed_in_mlflow_is_set_right_and_their_own_versions_stay(tmp_path):
+def test_what_a_person_changed_in_mlflow_is_set_right_and_their_own_versions_stay(tmp_path, with_mlflow):
     from mlflow import MlflowClient
 
-    root, address = tmp_path / "registry", f"sqlite:///{tmp_path}/registry/mlflow.db"
+    root, address = with_mlflow, f"sqlite:///{with_mlflow}/mlflow.db"
     register(MlflowRegistry, tmp_path, "a")
     MlflowRegistry(root).project("flights", {"champion": 1})
     client = MlflowClient(tracking_uri=address, registry_uri=address)
@@ -230,17 +247,19 @@ def test_what_a_person_changed_in_mlflow_is_set_right_and_their_own_versions_sta
 
 
 @pytest.mark.slow
-def test_a_projection_that_stands_already_does_not_import_mlflow(tmp_path, monkeypatch):
+def test_a_projection_that_stands_already_does_not_import_mlflow(tmp_path, with_mlflow, monkeypatch):
     register(MlflowRegistry, tmp_path, "a")
-    registry = MlflowRegistry(tmp_path / "registry")
+    registry = MlflowRegistry(with_mlflow)
     registry.project("flights", {"champion": 1})
     monkeypatch.setattr(registry, "_project", lambda *_: pytest.fail("projected again"))
     registry.project("flights", {"champion": 1})
 
 
 @pytest.mark.slow
-def test_a_projection_killed_before_any_commit_of_mlflow_is_completed_by_the_next(tmp_path):
+def test_a_projection_killed_before_any_commit_of_mlflow_is_completed_by_the_next(tmp_path, migrated):
     template = tmp_path / "template"
+    (template / "registry").mkdir(parents=True)
+    shutil.copy(migrated, template / "registry" / "mlflow.db")
     register(MlflowRegistry, template, "z")
     MlflowRegistry(template / "registry").project("flights", {"challenger": 1})
     register(MlflowRegistry, template, "b")
