@@ -37,7 +37,7 @@ def number(value: object, *, padded: bool = False) -> str:
     if size >= 1e15 or 0 < size < 1e-4:
         digits, _, exponent = f"{value:.2e}".partition("e")
         return _minus(f"{digits.rstrip('0').rstrip('.')} × 10{str(int(exponent)).translate(_SUPERSCRIPT)}")
-    if size >= 100 or value == int(value):
+    if size >= 100 or (value == int(value) and not padded):
         return _minus(f"{value:,.0f}")
     return _minus(f"{value:#.3g}" if padded else f"{value:.3g}")
 

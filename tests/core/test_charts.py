@@ -14,6 +14,7 @@ from sample_runs import finished
 from components import ROUTE
 from components.core import blocks
 from components.core.page import axes, drawn, plots, rows
+from components.core.page.intervals import intervals
 from components.core.page.route import route_svg
 from components.core.page.style import ROUTE_CSS
 from components.core.page.theme import DARK, LIGHT, STATES
@@ -114,19 +115,27 @@ def test_a_short_unit_stands_at_each_value_and_a_long_one_once() -> None:
 
 
 def test_an_interval_shows_value_ends_and_bar() -> None:
-    row = {"name": "roc_auc", "value": 0.931, "low": 0.9, "high": 1.0, "bar": 0.8, "rows": 72640}
-    made = rows.intervals(blocks.intervals("t", [row]))
+    row = {"name": "roc_auc", "value": 0.931, "low": 0.9, "high": 1.0, "bar": 0.8, "rows": 72640, "group": "all"}
+    made = intervals(blocks.intervals("t", [row]))
     assert re.search(r'x1="50%" x2="100%" y1="50%" y2="50%" class="whisker"', made)
     assert re.search(r'x1="0%" x2="0%" y1="0" y2="100%" class="floor"', made)
-    assert "<b>0.931</b> <span>0.900 to 1</span> <span>· bar 0.800</span>" in made
+    assert "<b>0.931</b> <span>0.900 to 1.00</span> <span>· bar 0.800</span>" in made
     assert "<small>72,640 rows</small>" in made
+
+
+def test_rows_without_a_group_measure_unlike_things_and_have_an_axis_each() -> None:
+    rmse, r2 = ({"name": n, "value": v, "low": v - w, "high": v + w} for n, v, w in (("rmse", 40, 1), ("r2", 0.8, 0.1)))
+    assert re.findall(r'cx="([\d.]+)%"', intervals(blocks.intervals("t", [rmse, r2]))) == ["50", "50"]
+    grouped = [{**r, "group": "same"} for r in (rmse, r2)]
+    assert re.findall(r'cx="([\d.]+)%"', intervals(blocks.intervals("t", grouped))) == ["80", "1.6"]
 
 
 def test_many_rows_collapse_to_the_first_of_them() -> None:
     made = drawn.draw([blocks.table("t", ["n"], [[i] for i in range(60)])])
     assert "<details><summary>All 60 rows</summary>" in made
     assert made.count("<bdi>59</bdi>") == 1
-    assert made.count("<bdi>9</bdi>") == 2
+    assert made.count("<bdi>14</bdi>") == 2
+    assert made.count("<bdi>15</bdi>") == 1
 
 
 def test_more_rows_than_a_page_bears_are_cut_and_counted() -> None:

@@ -35,7 +35,7 @@ def test_number(value: object, text: str) -> None:
 
 
 def test_padded_numbers_keep_their_zeros() -> None:
-    assert [shown.number(v, padded=True) for v in (0.14, 12.0, 3)] == ["0.140", "12", "3"]
+    assert [shown.number(v, padded=True) for v in (0.14, 12.0, 3)] == ["0.140", "12.0", "3"]
 
 
 @pytest.mark.parametrize(

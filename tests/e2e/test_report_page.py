@@ -117,6 +117,6 @@ def test_what_is_collapsed_opens(browser: Chromium, tmp_path: Path) -> None:
     browser.open(path.as_uri(), 1440, "light")
     rows = "[...document.querySelectorAll('#step-validate .long')].at(0).querySelectorAll('tr')"
     shown = f"[...{rows}].filter(r => r.checkVisibility()).length"
-    assert browser.evaluate(shown) == 11
+    assert browser.evaluate(shown) == 16
     browser.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
     assert browser.evaluate(shown) == 61

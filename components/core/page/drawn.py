@@ -7,6 +7,7 @@ from typing import Any
 
 from components.core.blocks import Block
 from components.core.page import markup, plots, rows
+from components.core.page.intervals import intervals
 from components.core.page.markup import badge, scroll, tag
 from components.core.shown import escape, number
 
@@ -131,7 +132,7 @@ DRAWINGS: dict[str, Callable[[Block], str]] = {
     "verdict": _verdict,
     "bars": rows.bars,
     "lines": plots.lines,
-    "intervals": rows.intervals,
+    "intervals": intervals,
     "histogram": plots.histogram,
     "categories": rows.categories,
     "matrix": _matrix,

@@ -134,7 +134,7 @@ th{text-align:left;font-weight:500}
 .rows .value b{font-weight:650;margin-right:.45em}
 .rows .value span{color:var(--muted);font-size:.87em;white-space:nowrap}
 .wide .rows th{width:22%}
-.wide .rows .value{width:26%}
+.wide .rows .value{width:27%;padding-left:1.8rem}
 .rows svg{display:block;width:100%;overflow:visible}
 .timeline th{width:8.5rem}
 .timeline .value{width:7rem}
