@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from components.core.errors import DataError
 from components.ingest.dead_letter import Bad
-from components.ingest.records import Chunk
+from components.ingest.records import Chunk, lines
 
 
 @dataclass(frozen=True)
@@ -20,17 +20,21 @@ class Block:
     """Raw values (rows,) by column; a JSON block has no column that none of its lines has."""
     rows: int
     locate: Callable[[Sequence[int]], list[tuple[int, bytes]]]
-    """Position and own bytes of rows, by index."""
+    """Position and own bytes of rows, by index, in order."""
     malformed: Sequence[Bad] = ()
     """Records that are no rows."""
     faults: Mapping[int, str] = field(default_factory=dict)
     """Rows that the reader knows to be bad, with the reason."""
 
 
-def located(chunk: Chunk, record: tuple[int, int]) -> tuple[int, bytes]:
-    """The line and the bytes of a record, without its line end."""
-    start, end = record
-    return chunk.line_at(start), chunk.data[start:end].removesuffix(b"\n").removesuffix(b"\r")
+def located(chunk: Chunk, records: Sequence[tuple[int, int]]) -> list[tuple[int, bytes]]:
+    """The line and the bytes, without its line end, of each record, given by start and end in order."""
+    found, before, line = [], 0, chunk.line
+    for start, end in records:
+        line += lines(chunk.data[before:start])
+        before = start
+        found.append((line, chunk.data[start:end].removesuffix(b"\n").removesuffix(b"\r")))
+    return found
 
 
 def check_names(found: Sequence[str], wanted: Sequence[str], where: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -205,6 +206,9 @@ _TO: dict[ColumnType, Callable[[pa.Array], Converted]] = {
 
 
 def shown(value: object, most: int = 120) -> str:
-    """A value for a reason, shortened."""
+    """A value for a reason, shortened; bytes as the text that they are, if they are one."""
+    if isinstance(value, bytes):
+        with suppress(UnicodeDecodeError):
+            value = value.decode()
     text = value.isoformat() if isinstance(value, dt.datetime | dt.date) else repr(value)
     return text if len(text) <= most else text[: most - 1] + "…"

@@ -18,7 +18,10 @@ from components.ingest.block import Block, check_names, located
 from components.ingest.convert import shown
 from components.ingest.dead_letter import Bad
 from components.ingest.expand import Member
-from components.ingest.records import Chunk, Framing, chunks
+from components.ingest.records import Chunk, Framing, chunks, lines
+
+MAX_LINES = 1000
+"""A ragged record of more lines than this is no record: a quote was left open."""
 
 
 class CsvReader:
@@ -43,15 +46,19 @@ class CsvReader:
 
     def _header(self, chunk: Chunk) -> Chunk:
         """Takes the names from the first record; the rest of the chunk."""
-        start, end = (self._framing.records(chunk) or [(0, 0)])[0]
+        start, end = self._framing.first(chunk)
         try:
-            text = chunk.data[start:end].decode()
+            text = io.StringIO(chunk.data[start:end].decode(), newline="")
+            self._names = next(csv.reader(text, delimiter=self._source.delimiter), [])
         except UnicodeDecodeError as error:
             rule, remedy = "be UTF-8", "Convert the file to UTF-8."
             raise DataError("header", rule, shown(error.object), remedy, where=self._member.name) from error
-        self._names = next(csv.reader(io.StringIO(text, newline=""), delimiter=self._source.delimiter), [])
+        except csv.Error as error:
+            raise DataError(
+                "header", "be a line of names", str(error), "Is it CSV?", where=self._member.name
+            ) from error
         check_names(self._names, self._wanted, self._member.name)
-        return Chunk(chunk.data[end:], chunk.line_at(end))
+        return Chunk(chunk.data[end:], chunk.line + lines(chunk.data[:end]))
 
     def _block(self, chunk: Chunk) -> Block:
         try:
@@ -61,16 +68,24 @@ class CsvReader:
         return Block(_columns(table), table.num_rows, _Lazy(chunk, self._framing).locate)
 
     def _mended(self, chunk: Chunk) -> Block:
-        """The chunk with its ragged records set aside, its values as bytes (some may be no text)."""
+        """The chunk as bytes (some may be no text), its ragged records set aside."""
         records = self._framing.records(chunk)
         ragged = self._ragged(chunk.data)
-        malformed = [Bad(*located(chunk, records[i]), reason=reason) for i, reason in ragged.items()]
+        places = located(chunk, [records[i] for i in ragged])
+        for line, raw in places:
+            if lines(raw) > MAX_LINES:
+                rule, value = f"be closed within {MAX_LINES} lines", f"one left open in the record from line {line}"
+                remedy = "Close it: the rows that it swallows cannot be told apart."
+                raise DataError("quote", rule, value, remedy, where=self._member.name)
+        malformed = [Bad(line, raw, ragged[i]) for i, (line, raw) in zip(ragged, places, strict=True)]
         good = [record for i, record in enumerate(records) if i not in ragged]
         data = b"".join(chunk.data[start:end] for start, end in good)
         table = (
             self._parse(data, pa.binary()) if data else pa.table({n: pa.array([], pa.binary()) for n in self._wanted})
         )
-        return Block(_columns(table), table.num_rows, lambda rows: [located(chunk, good[i]) for i in rows], malformed)
+        return Block(
+            _columns(table), table.num_rows, lambda rows: located(chunk, [good[i] for i in rows]), tuple(malformed)
+        )
 
     def _ragged(self, data: bytes) -> dict[int, str]:
         """Which records (from 0) have another number of fields than the header, and why that is bad."""
@@ -111,7 +126,7 @@ class _Lazy:
         return self.framing.records(self.chunk)
 
     def locate(self, rows: Sequence[int]) -> list[tuple[int, bytes]]:
-        return [located(self.chunk, self._records[i]) for i in rows]
+        return located(self.chunk, [self._records[i] for i in rows])
 
 
 def _columns(table: pa.Table) -> dict[str, pa.Array]:

@@ -26,7 +26,8 @@ def blocks(member: Member, columns: Mapping[str, Column]) -> Iterator[Block]:
 def _block(chunk: Chunk, records: list[tuple[int, int]], columns: Mapping[str, Column]) -> Block:
     rows: list[dict[str, Any]] = []
     places: list[tuple[int, int]] = []
-    malformed: list[Bad] = []
+    reasons: list[str] = []
+    wrong: list[tuple[int, int]] = []
     for record in records:
         line = chunk.data[slice(*record)]
         if line.isspace():
@@ -36,15 +37,16 @@ def _block(chunk: Chunk, records: list[tuple[int, int]], columns: Mapping[str, C
             if not isinstance(row, dict):
                 raise ValueError(f"a JSON {type(row).__name__}")
         except (ValueError, RecursionError) as error:
-            reason = f"'record' must be a JSON object. Got {shown(str(error))}."
-            malformed.append(Bad(*located(chunk, record), reason=reason))
+            reasons.append(f"'record' must be a JSON object. Got {shown(str(error))}.")
+            wrong.append(record)
         else:
             rows.append(row)
             places.append(record)
+    malformed = [Bad(line, raw, why) for (line, raw), why in zip(located(chunk, wrong), reasons, strict=True)]
     seen = set().union(*rows)
     faults: dict[int, str] = {}
     values = {n: _array(n, c, [row.get(n) for row in rows], faults) for n, c in columns.items() if n in seen}
-    return Block(values, len(rows), lambda wanted: [located(chunk, places[i]) for i in wanted], malformed, faults)
+    return Block(values, len(rows), lambda wanted: located(chunk, [places[i] for i in wanted]), malformed, faults)
 
 
 def _array(name: str, column: Column, values: list[Any], faults: dict[int, str]) -> pa.Array:

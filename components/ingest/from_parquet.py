@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,19 +25,20 @@ def blocks(member: Member, wanted: list[str], scratch: Path) -> Iterator[Block]:
     DataError
         It is no Parquet, or a wanted column is missing.
     """
-    seekable = getattr(member.stream, "seekable", None)
-    whole = seekable is not None and seekable()
-    stream = cast(IO[bytes], member.stream) if whole else spool(member.stream, scratch)
-    try:
-        file = pq.ParquetFile(stream)
-        check_names(file.schema_arrow.names, wanted, member.name)
-        first = 1
-        for batch in file.iter_batches(ROWS, columns=wanted):
-            yield _block(batch, wanted, first)
-            first += batch.num_rows
-    except (pa.ArrowException, OSError) as error:
-        remedy = "Write it again."
-        raise DataError("source", "be readable as Parquet", str(error), remedy, where=member.name) from error
+    with ExitStack() as opened:
+        stream = member.stream
+        if not getattr(stream, "seekable", lambda: False)():
+            stream = opened.enter_context(spool(stream, scratch))
+        try:
+            file = opened.enter_context(pq.ParquetFile(stream))
+            check_names(file.schema_arrow.names, wanted, member.name)
+            first = 1
+            for batch in file.iter_batches(ROWS, columns=wanted):
+                yield _block(batch, wanted, first)
+                first += batch.num_rows
+        except (pa.ArrowException, OSError) as error:
+            rule, remedy = "be readable as Parquet", "Write it again."
+            raise DataError("source", rule, str(error), remedy, where=member.name) from error
 
 
 def _block(batch: pa.RecordBatch, wanted: list[str], first: int) -> Block:

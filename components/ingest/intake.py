@@ -119,9 +119,9 @@ class Intake:
         """Buries the rows (by index in `rows.table`) with their reasons; the others."""
         if not reasons:
             return rows
-        places = rows.block.locate([int(rows.indices[i]) for i in reasons])
-        pairs = zip(places, reasons.values(), strict=True)
-        self._bury(rows.member, [Bad(position, raw, reason) for (position, raw), reason in pairs])
+        wrong = sorted(reasons)
+        places = rows.block.locate([int(rows.indices[i]) for i in wrong])
+        self._bury(rows.member, [Bad(at, raw, reasons[i]) for i, (at, raw) in zip(wrong, places, strict=True)])
         keep = np.ones(rows.table.num_rows, dtype=bool)
         keep[list(reasons)] = False
         return rows.filter(keep)

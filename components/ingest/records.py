@@ -29,9 +29,6 @@ class Chunk:
     data: bytes
     line: int
 
-    def line_at(self, offset: int) -> int:
-        return self.line + lines(self.data[:offset])
-
 
 def lines(data: bytes) -> int:
     """How many lines end in `data`, by \\n, \\r\\n or \\r."""
@@ -88,11 +85,20 @@ class Framing:
         spans = np.array(found, dtype=np.int64).reshape(-1, 3)
         return spans[:, 0], spans[spans[:, 2] == 1, 1] - 1
 
+    def first(self, chunk: Chunk) -> tuple[int, int]:
+        """Start and end of the first record."""
+        return next(self._records(chunk), (0, 0))
+
     def records(self, chunk: Chunk) -> list[tuple[int, int]]:
         """Start and end of each record of the chunk, its line end included; empty lines are none."""
-        ends = self.ends(chunk.data, final=True)[0].tolist()
-        spans = zip([0, *ends], ends, strict=False)
-        return [(start, end) for start, end in spans if chunk.data[start:end] not in _EMPTY]
+        return list(self._records(chunk))
+
+    def _records(self, chunk: Chunk) -> Iterator[tuple[int, int]]:
+        start = 0
+        for end in map(int, self.ends(chunk.data, final=True)[0]):
+            if chunk.data[start:end] not in _EMPTY:
+                yield start, end
+            start = end
 
 
 def chunks(stream: Readable, framing: Framing, *, where: str) -> Iterator[Chunk]:

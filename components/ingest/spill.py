@@ -45,6 +45,8 @@ class Spill:
         self._duplicates: dict[np.datetime64, Indices] = {}
 
     def add(self, table: pa.Table) -> None:
+        if not table.num_rows:
+            return
         self._held.append(table)
         self._held_bytes += table.nbytes
         self._hashes.append(_hashes(table))

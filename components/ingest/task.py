@@ -160,6 +160,9 @@ def _write_events(context: step.Context, plan: Plan, window: Window, spill: Spil
         if start >= stop:
             counts[after] += rows
             continue
+        if periods.end(start, case.split.by) <= first:
+            counts["outside"] += rows
+            continue
         table = spill.rows(start)
         times = times_of(table)
         early, late = times < first, times >= stop
