@@ -110,6 +110,21 @@ def check(case: Case, profile: ProfileName = "local") -> None:
 
 
 @app.command()
+def schema(
+    case: Case,
+    write: Annotated[bool, typer.Option("--write", help="Change the schema.pbtxt that is there.")] = False,
+    profile: ProfileName = "local",
+) -> None:
+    """Write a first schema.pbtxt into the case's folder for review, or show what has changed since."""
+    from components.core import profile as profiles
+    from pipelines.launch import cases
+    from pipelines.launch import schema as launch
+
+    for line in launch.propose(cases.find(case), profiles.load(profile), write=write):
+        typer.echo(line)
+
+
+@app.command()
 def doctor(profile: ProfileName = "local", as_json: Json = False) -> None:
     """Say what is installed, which servers and credentials are seen, and what each missing one disables."""
     from components.core import profile as profiles
