@@ -1,0 +1,88 @@
+"""Tables as folders of Parquet files, one file per window, queried with DuckDB."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from components.core.artifacts import atomic_write, parquet_bytes
+from components.core.errors import CaseError, DataError
+
+MEMORY = "1GB"
+"""What one query may hold; above it, DuckDB says so."""
+_TABLE = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_WINDOW = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:+-]{0,99}")
+
+
+class ParquetTables:
+    """Implements `ports.Tables` under one folder."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def replace(self, table: str, window: str, rows: pa.Table) -> None:
+        if not _WINDOW.fullmatch(window):
+            rule = "be letters, digits and _.:+-, at most 100"
+            raise CaseError("window", rule, window, "Use a period's key, or its start.", where=table)
+        atomic_write(self._folder(table) / f"{window}.parquet", parquet_bytes(rows))
+
+    def windows(self, table: str) -> list[str]:
+        return [path.stem for path in self._files(table)]
+
+    def read(self, table: str, *, window: str | None = None, columns: Sequence[str] | None = None) -> pa.Table:
+        files = [path for path in self._files(table) if window is None or path.stem == window]
+        if not files:
+            what = f"{table} {window}" if window is not None and self._files(table) else table
+            raise DataError("table", "exist", what, "Run the step that writes it, or see its windows.")
+        try:
+            return _dataset(files).to_table(columns=list(columns) if columns is not None else None)
+        except (pa.ArrowException, KeyError) as error:
+            remedy = "Name other columns, or delete the file that differs."
+            raise DataError("table", "be readable with one schema", str(error), remedy, where=table) from error
+
+    def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
+        import duckdb
+
+        # Without access to anything outside, SQL sees the tables registered here and no file.
+        config: dict[str, Any] = {"enable_external_access": "false", "memory_limit": MEMORY}
+        try:
+            with duckdb.connect(":memory:", config=config) as connection:
+                statements = connection.extract_statements(sql)
+                if [s.type for s in statements] != [duckdb.StatementType.SELECT]:
+                    raise DataError("sql", "be one SELECT", sql, "Ask for one table at a time.")
+                for table in self._named_in(sql):
+                    connection.register(table, _dataset(self._files(table)))
+                return connection.sql(sql, params=dict(parameters or {})).to_arrow_table()
+        except (duckdb.Error, pa.ArrowException) as error:
+            remedy = f"Tables: {', '.join(self._tables()) or 'none yet'}."
+            raise DataError("sql", "be a query that DuckDB runs", str(error), remedy) from error
+
+    def _named_in(self, sql: str) -> list[str]:
+        words = set(re.findall(r"[a-z0-9_]+", sql.lower()))
+        return [table for table in self._tables() if table in words]
+
+    def _tables(self) -> list[str]:
+        if not self._root.is_dir():
+            return []
+        return sorted(p.name for p in self._root.iterdir() if _TABLE.fullmatch(p.name) and self._files(p.name))
+
+    def _files(self, table: str) -> list[Path]:
+        return sorted(p for p in self._folder(table).glob("*.parquet") if not p.name.startswith("."))
+
+    def _folder(self, table: str) -> Path:
+        if not _TABLE.fullmatch(table):
+            rule = "be lower-case letters, digits and _, at most 63, starting with a letter"
+            raise CaseError("table", rule, table, "Use a name such as predictions_flights.")
+        return self._root / table
+
+
+def _dataset(files: Sequence[Path]) -> ds.Dataset:
+    """The files as one table; a column that some lack is null there."""
+    schema = pa.unify_schemas([pq.read_schema(path) for path in files], promote_options="permissive")
+    return ds.dataset([str(path) for path in files], schema=schema, format="parquet")

@@ -1,0 +1,168 @@
+"""What every implementation of Tables keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.adapters.local.tables import ParquetTables
+from components.adapters.ports import Tables
+from components.core.errors import CaseError, DataError
+from tests import processes
+
+Make = Callable[[Path], Tables]
+MAKERS: dict[str, Make] = {"parquet": ParquetTables}
+
+
+@pytest.fixture(params=MAKERS)
+def make(request: pytest.FixtureRequest) -> Make:
+    return MAKERS[request.param]
+
+
+@pytest.fixture
+def tables(make: Make, tmp_path: Path) -> Tables:
+    return make(tmp_path / "it's [a] folder*")
+
+
+def rows(*numbers: int) -> pa.Table:
+    return pa.table(
+        {"number": pa.array(numbers, pa.int64()), "text": pa.array([f"ß{n}" for n in numbers], pa.string())}
+    )
+
+
+def test_what_was_written_is_read_window_by_window_and_whole(tables):
+    tables.replace("scores", "2013-02", rows(3))
+    tables.replace("scores", "2013-01", rows(1, 2))
+    assert tables.windows("scores") == ["2013-01", "2013-02"]
+    assert tables.read("scores", window="2013-01") == rows(1, 2)
+    assert tables.read("scores", columns=["number"]) == rows(1, 2, 3).select(["number"])
+
+
+def test_a_window_written_again_is_replaced(tables):
+    tables.replace("scores", "2013-01", rows(1, 2))
+    tables.replace("scores", "2013-02", rows(3))
+    tables.replace("scores", "2013-01", rows(9))
+    assert tables.read("scores") == rows(9, 3)
+
+
+def test_a_window_without_rows_is_a_window(tables):
+    tables.replace("scores", "2013-01", rows())
+    assert tables.windows("scores") == ["2013-01"]
+    assert tables.read("scores") == rows()
+    assert tables.query("SELECT count(*) AS n FROM scores").to_pylist() == [{"n": 0}]
+
+
+def test_a_column_that_older_windows_lack_is_null_there(tables):
+    tables.replace("scores", "2013-01", rows(1).select(["number"]))
+    tables.replace("scores", "2013-02", rows(2))
+    assert tables.read("scores")["text"].to_pylist() == [None, "ß2"]
+    assert tables.query("SELECT text FROM scores ORDER BY number")["text"].to_pylist() == [None, "ß2"]
+
+
+def test_sql_sees_all_windows_and_values_are_bound(tables):
+    tables.replace("scores", "2013-01", rows(1, 2))
+    tables.replace("scores", "2013-02", rows(3))
+    tables.replace("other_scores", "2013-02", rows(3, 4))
+    found = tables.query("SELECT text FROM scores JOIN other_scores USING (text) WHERE text = $text", {"text": "ß3"})
+    assert found.to_pylist() == [{"text": "ß3"}]
+    injected = tables.query("SELECT * FROM scores WHERE text = $text", {"text": "' OR 1 = 1 --"})
+    assert injected.num_rows == 0
+
+
+@given(values=st.lists(st.integers(-(2**63), 2**63 - 1) | st.none(), max_size=20))
+def test_numbers_survive_to_the_bit(tmp_path_factory, values):
+    table = pa.table({"number": pa.array(values, pa.int64())})
+    for make in MAKERS.values():
+        tables = make(tmp_path_factory.mktemp("tables"))
+        tables.replace("scores", "w", table)
+        assert tables.read("scores") == table
+        assert tables.query("SELECT number FROM scores")["number"].to_pylist() == values
+
+
+@pytest.mark.parametrize("call", [lambda t: t.read("nothing"), lambda t: t.read("scores", window="2013-09")])
+def test_an_absent_table_or_window_is_an_error(tables, call):
+    tables.replace("scores", "2013-01", rows(1))
+    with pytest.raises(DataError, match="'table' must exist"):
+        call(tables)
+
+
+def test_the_windows_of_an_absent_table_are_none(tables):
+    assert tables.windows("nothing") == []
+
+
+def test_an_absent_column_is_an_error_that_names_it(tables):
+    tables.replace("scores", "2013-01", rows(1))
+    with pytest.raises(DataError, match="nope"):
+        tables.read("scores", columns=["nope"])
+    with pytest.raises(DataError, match="nope") as caught:
+        tables.query("SELECT nope FROM scores")
+    assert caught.value.rule == "be a query that DuckDB runs"
+    assert caught.value.remedy == "Tables: scores."
+
+
+@pytest.mark.parametrize("table", ["../x", "a/b", "a b", 'a"b', "a;drop", "", "A", "1a", "a" * 64, "a\0"])
+def test_a_table_name_that_is_no_identifier_is_refused(tables, table):
+    for call in (
+        lambda: tables.replace(table, "w", rows(1)),
+        lambda: tables.read(table),
+        lambda: tables.windows(table),
+    ):
+        with pytest.raises(CaseError) as caught:
+            call()
+        rule = "be lower-case letters, digits and _, at most 63, starting with a letter"
+        assert (caught.value.name, caught.value.rule, caught.value.value) == ("table", rule, table)
+
+
+@pytest.mark.parametrize("window", ["../x", "a/b", "", ".", "..", ".hidden", "a b", "a" * 101, "a\0", "%2e"])
+def test_a_window_name_that_could_leave_the_table_is_refused(tables, window):
+    with pytest.raises(CaseError, match=r"'window' must be letters, digits and _\.:\+-, at most 100"):
+        tables.replace("scores", window, rows(1))
+    assert tables.windows("scores") == []
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "DELETE FROM scores",
+        "SELECT 1; SELECT 2",
+        "COPY scores TO '/tmp/esteira-copied.csv'",
+        "SET enable_external_access = true",
+        "ATTACH 'other.db'",
+        "INSTALL httpfs",
+        "",
+    ],
+)
+def test_what_is_not_one_select_is_refused(tables, sql):
+    tables.replace("scores", "2013-01", rows(1))
+    with pytest.raises(DataError) as caught:
+        tables.query(sql)
+    assert str(caught.value) == f"'sql' must be one SELECT. Got {sql!r}. Ask for one table at a time."
+
+
+@pytest.mark.parametrize("file", ["read_csv('/etc/passwd')", "'/etc/passwd'", "read_parquet('/tmp/*')", "glob('/*')"])
+def test_sql_reads_no_file(tables, file):
+    with pytest.raises(DataError, match="'sql' must be a query that DuckDB runs"):
+        tables.query(f"SELECT * FROM {file}")
+
+
+def replace(make: Make, root: Path) -> None:
+    make(root).replace("scores", "2013-01", rows(*range(2000)))
+
+
+def test_a_writer_killed_at_any_point_leaves_the_old_window_or_the_new_one(make, tmp_path):
+    old, new = rows(1, 2), rows(*range(2000))
+    seen = []
+    for n in range(1, 100):
+        make(tmp_path).replace("scores", "2013-01", old)
+        killed = processes.dies_at(n, replace, make, tmp_path)
+        found = make(tmp_path).query("SELECT * FROM scores")
+        seen.append(next(name for name, table in (("old", old), ("new", new)) if table == found))
+        assert make(tmp_path).windows("scores") == ["2013-01"]
+        if not killed:
+            break
+    assert set(seen) == {"old", "new"}
