@@ -114,7 +114,7 @@ def measure(
         raise DataError("weights", "be finite and not negative", float(worst), "Mend the case's weights column.")
     wanted = frozenset(names(task) if only is None else only)
     if not np.all(np.isfinite(held)):
-        return _Undefined([name for name in names(task) if name in wanted])
+        return lambda draws: {name: np.full(len(draws), np.nan) for name in names(task) if name in wanted}
     if task == "binary":
         return _Binary(rows, held, chosen == "1", weighed, wanted)
     if task == "multiclass":
@@ -126,14 +126,6 @@ def ratio(part: Floats, whole: Floats) -> Floats:
     """part / whole, NaN where whole is not above 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(whole > 0, part / whole, np.nan)
-
-
-class _Undefined:
-    def __init__(self, wanted: Sequence[str]) -> None:
-        self._wanted = wanted
-
-    def __call__(self, draws: Floats) -> Values:
-        return {name: np.full(len(draws), np.nan) for name in self._wanted}
 
 
 class _Binary:
@@ -215,8 +207,7 @@ class _Multiclass:
 
 def _mean(values: Floats) -> Floats:
     """The mean of each row's defined values; NaN where it has none."""
-    defined = ~np.isnan(values)
-    return ratio(np.where(defined, values, 0.0).sum(axis=1), defined.sum(axis=1).astype(np.float64))
+    return ratio(np.nansum(values, axis=1), (~np.isnan(values)).sum(axis=1).astype(np.float64))
 
 
 class _Regression:

@@ -139,7 +139,7 @@ def _curves(found: Findings) -> list[Block]:
         y = "mean label" if found.model.task == "regression" else "share that came true"
         made.append(blocks.lines(f"Calibration{error}", {"model": points}, x="mean score", y=y, diagonal=True))
     if picture.confusion is not None:
-        made.append(blocks.matrix("Confusion: actual by row, decided by column", *picture.confusion))
+        made.append(blocks.matrix("Confusion matrix", *picture.confusion))
     return made
 
 

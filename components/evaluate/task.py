@@ -8,7 +8,7 @@ import math
 
 from components import step
 from components.adapters.ports import ModelVersion
-from components.core import artifacts, policy, report
+from components.core import artifacts, policy
 from components.core.policy import Evidence, Verdict
 from components.core.scorer import Scorer
 from components.evaluate import champions, holdout, show
@@ -58,6 +58,9 @@ def run(launch: step.Launch, *, model: str, holdout: str, evaluation: str) -> st
 
 
 def work(context: step.Context, champion: ModelVersion | None) -> step.Result:
+    """Publishes the evaluation against `champion`, or against the gate's floors alone."""
+    from components.core import report
+
     found = _findings(context, champion)
     root = context.outputs["evaluation"]
     shown = show.report(found)
@@ -122,7 +125,7 @@ def _scored(context: step.Context, champion: ModelVersion | None) -> tuple[Score
     if champion is not None and champion.identity != challenger.model.identity:
         scorers.append(_champion(context, challenger, champion, manifest))
     context.say(f"scoring {manifest.rows:,} rows by {'the challenger' if len(scorers) == 1 else 'both models'}")
-    places = sample(manifest.rows, model.seed)
+    places = sample(manifest.rows, len(challenger.model.features), model.seed)
     rows, scores = holdout.score(root, manifest, scorers, columns(gate, challenger.model), places)
     if champion is None or len(scorers) == 1:
         return challenger, rows, scores[0], None
