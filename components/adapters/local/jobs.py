@@ -1,0 +1,40 @@
+"""Beam jobs on a runner that is always named: left to itself, Beam's default one first downloads Prism."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from components.core.errors import RunError
+from components.core.profile import Jobs
+
+_REMEDY = "See the log above; the runner and its options stand in the profile's 'jobs'."
+
+
+class BeamJobs:
+    """Implements `ports.Jobs`: FnApiRunner in this process, or a portable job service at the option `job_endpoint`."""
+
+    def __init__(self, settings: Jobs) -> None:
+        self._settings = settings
+
+    def run(self, build: Callable[[Any], None], *, name: str) -> None:
+        import apache_beam as beam
+        from apache_beam.options.pipeline_options import PipelineOptions
+        from apache_beam.runners.runner import PipelineState
+
+        runner = self._settings.runner
+        options = PipelineOptions.from_dictionary({"job_name": name, **self._settings.options})
+        pipeline = beam.Pipeline(runner=runner, options=options)
+        build(pipeline)
+        try:
+            state = pipeline.run().wait_until_finish()
+        except Exception as error:  # a runner wraps what a worker raised in its own types, or in RuntimeError
+            raise RunError(name, f"succeed on {runner}", _last_line(error), _REMEDY) from error
+        if state != PipelineState.DONE:
+            raise RunError(name, f"succeed on {runner}", state, _REMEDY)
+
+
+def _last_line(error: Exception) -> str:
+    """What a worker raised stands at the end of the traceback that it sent."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return lines[-1].strip() if lines else type(error).__name__

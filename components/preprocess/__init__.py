@@ -1,0 +1,1 @@
+"""preprocess: enrich, transform and split the events in a Beam job."""

@@ -1,0 +1,139 @@
+"""preprocess: events to features, holdout and score."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from components import step
+from components.core import artifacts, bundle
+from components.core.artifacts import Manifest
+from components.core.errors import DataError
+from components.preprocess import dead_letter as dead_letters
+from components.preprocess import plan as plans
+from components.preprocess import show
+from components.preprocess.labels import check
+from components.preprocess.period import Outcome
+from components.preprocess.plan import PUBLISHED, Element, Spec
+
+READS = (
+    "columns",
+    "entity_id",
+    "event_time",
+    "arrival",
+    "label",
+    "references",
+    "windows",
+    "inputs",
+    "split",
+    "feature_bad_ratio",
+)
+
+
+def run(
+    launch: step.Launch,
+    *,
+    events: str,
+    references: str,
+    statistics: str,  # noqa: ARG001  # read by nobody: it makes the platform wait for validate
+    features: str,
+    holdout: str,
+    score: str,
+    dead_letter: str,
+    purpose: str = "train",
+) -> step.Result:
+    """Publishes the four artifacts; see README.md."""
+    return step.perform(
+        "preprocess",
+        launch,
+        lambda context: work(context, purpose),
+        inputs={"events": events, "references": references},
+        outputs={"features": features, "holdout": holdout, "score": score, "dead_letter": dead_letter},
+        parameters={"purpose": purpose},
+        reads=READS,
+        outside=_outside,
+    )
+
+
+def _outside(context: step.Context) -> Any:
+    """The user's code, and what is read of the section about the model."""
+    files = bundle.read(context.bundle_folder, context.launch.bundle).files
+    code = bundle.digest_of({name: data for name, data in files.items() if name.endswith(".py")})
+    return {"code": code, "task": context.case.model.task, "weights": context.case.model.weights.column}
+
+
+def work(context: step.Context, purpose: str) -> step.Result:
+    from components.core.features import Transform
+    from components.preprocess import job
+
+    check(context.case)
+    manifest = artifacts.read_manifest(context.inputs["events"], "events")
+    elements = plans.elements(context.case, context.inputs["events"], manifest, purpose)
+    outputs = Transform.load(context.bundle_folder, context.launch.bundle, context.case).outputs()
+    spec = _spec(context, manifest)
+    outcomes: list[Outcome] = []
+    if elements:
+        context.say(f"{sum(1 for _ in elements)} periods on {context.profile.jobs.runner}")
+        context.ports.jobs.run(job.build(spec, elements), name=f"preprocess-{context.launch.job}")
+        outcomes = job.outcomes(spec, elements)
+    _check(context, outcomes, elements, purpose)
+    _publish(context, outcomes, plans.schemas(context.case, outputs))
+    return step.Result(
+        rows_in=manifest.rows,
+        rows_out=show.totals(outcomes).get("written", 0),
+        summary=show.summary(outcomes),
+        report={"blocks": show.report(context.case, outcomes, outputs)},
+    )
+
+
+def _spec(context: step.Context, manifest: Manifest) -> Spec:
+    paths = {name: os.fspath(path.resolve()) for name, path in {**context.inputs, **context.outputs}.items()}
+    place = Path(paths.pop("dead_letter")) / "job"
+    place.mkdir(parents=True)
+    start, stop = plans.window(manifest)
+    most = int(context.case.feature_bad_ratio * manifest.rows)
+    return Spec(
+        context.launch.bundle,
+        context.launch.profile,
+        **paths,
+        job=os.fspath(place),
+        start=start,
+        stop=stop,
+        most_refused=most,
+    )
+
+
+def _check(context: step.Context, outcomes: Sequence[Outcome], elements: Sequence[Element], purpose: str) -> None:
+    """Publishes the dead letter whatever follows; then refuses too many refused rows, and a split without a label."""
+    root, counts = context.outputs["dead_letter"], show.totals(outcomes)
+    dead_letters.publish(root, root / "job", [outcome.refused for outcome in outcomes], counts)
+    shutil.rmtree(root / "job")
+    refused, asked = counts.get("refused", 0), counts.get("refused", 0) + counts.get("written", 0)
+    if refused > context.case.feature_bad_ratio * asked:
+        rule = f"be refused by the transform for at most {context.case.feature_bad_ratio:.3%} of them"
+        first = next(artifacts.read_tables(root, artifacts.read_manifest(root))).column("reason")[0].as_py()
+        remedy = f"The dead letter has each with its reason; the first: {first}"
+        raise DataError("rows", rule, f"{refused:,} of {asked:,}", remedy, where="preprocess")
+    if purpose != "train":
+        return
+    written = show.written(outcomes)
+    for use in ("train", "validation", "holdout"):
+        if not written[use]:
+            keys = ", ".join(element.key for element in elements if element.use == use)
+            remedy = "Give labelled rows, or other periods in 'split'."
+            raise DataError(use, "have at least one row with a label", f"none in {keys}", remedy, where="preprocess")
+
+
+def _publish(context: step.Context, outcomes: Sequence[Outcome], schemas: dict[str, Any]) -> None:
+    for artifact in ("features", "holdout", "score"):
+        mine = [outcome for outcome in outcomes if PUBLISHED[outcome.use] == artifact]
+        artifacts.publish(
+            context.outputs[artifact],
+            "features" if artifact == "features" else "enriched",
+            schema=schemas[artifact],
+            partitions=[outcome.partition for outcome in mine],
+            info={"uses": {outcome.key: outcome.use for outcome in mine}, "counts": show.totals(mine)},
+        )
