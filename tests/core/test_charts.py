@@ -5,19 +5,19 @@ from __future__ import annotations
 import itertools
 import math
 import re
+from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sample_runs import finished
 
 from components import ROUTE
 from components.core import blocks
 from components.core.page import axes, drawn, plots, rows
 from components.core.page.intervals import intervals
-from components.core.page.route import route_svg
-from components.core.page.style import ROUTE_CSS
+from components.core.page.route import route_file, route_svg
 from components.core.page.theme import DARK, LIGHT, STATES
+from tests.sample_runs import finished
 
 NUMBERS = st.one_of(st.none(), st.floats(allow_nan=True, allow_infinity=True), st.integers(-(10**6), 10**6))
 
@@ -161,9 +161,11 @@ def test_the_route_names_every_step_in_order_and_each_is_a_link() -> None:
 
 
 def test_the_route_alone_is_a_file_that_needs_nothing_else() -> None:
-    made = route_svg(ROUTE, columns=5, css=ROUTE_CSS)
+    made = route_file(ROUTE)
+    assert tuple(re.findall(r'class="name">(\w+)<', made)) == ROUTE
     assert 'xmlns="http://www.w3.org/2000/svg"' in made
     assert "<a " not in made
+    ElementTree.fromstring(made)
     assert set(re.findall(r"var\((--[\w-]+)\)", made)) <= set(re.findall(r"(--[\w-]+):", made))
 
 

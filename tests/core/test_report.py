@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import sample_runs
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +19,7 @@ from components import ROUTE
 from components.core import blocks, report
 from components.core.page.drawn import DRAWINGS, draw
 from components.core.record import RunRecord, StepRecord
+from tests import sample_runs
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RUNS: tuple[Callable[[], RunRecord], ...] = (

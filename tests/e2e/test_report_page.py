@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import chromium
 import pytest
-import sample_runs
-from chromium import Chromium
 
 from components.core import report
+from tests import sample_runs
+from tests.e2e import chromium
+from tests.e2e.chromium import Chromium
 
 pytestmark = pytest.mark.servers
 
