@@ -16,7 +16,7 @@ from components.core.metrics import LESS_IS_BETTER, Task, names
 
 UNDEFINED = Estimate(math.nan, math.nan, math.nan)
 _NAMED = 12
-"""So many slices are named in one sentence."""
+"""So many slices of a rule are named: a verdict is to be read."""
 
 
 @dataclass(frozen=True)
@@ -124,9 +124,11 @@ def reaches(metric: str, value: float, floor: float) -> bool:
 def _sliced(rule: SliceRule, slices: Sequence[Slice]) -> Iterator[tuple[bool, str]]:
     large = [(s, s.metrics.get(rule.metric, UNDEFINED).value) for s in slices if s.rows >= rule.minimum_rows]
     missed = [(s, value) for s, value in large if not reaches(rule.metric, value, rule.floor)]
-    for s, value in missed:
+    for s, value in missed[:_NAMED]:
         place = _place(rule.metric, value, rule.floor)
         yield False, f"{rule.metric} is {number(value)} on the {s.rows:,} rows with {rule.column} {s.value!r}, {place}."
+    if missed[_NAMED:]:
+        yield False, f"{len(missed) - _NAMED} more slices by {rule.column} miss {number(rule.floor)} in {rule.metric}."
     small = [s.value for s in slices if s.rows < rule.minimum_rows]
     rest = f" Not judged, being smaller: {_listed(small)}." if small else ""
     size = f"{rule.minimum_rows:,} rows"

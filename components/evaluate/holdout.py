@@ -115,7 +115,7 @@ def score(
             start += batch.num_rows
     rows = Rows(
         _labels(np.concatenate([part["_label"] for part in basic]), task),
-        np.concatenate([part["_weight"] for part in basic]),
+        _weights(np.concatenate([part["_weight"] for part in basic])),
         np.concatenate([part["_event_time"] for part in basic]),
         {name: _texts(parts) for name, parts in held.items()},
         {name: np.concatenate([part[name] for part in kept]) for name in kept[0]},
@@ -147,10 +147,16 @@ def _labels(labels: npt.NDArray[Any], task: Task) -> npt.NDArray[Any]:
     return labels
 
 
+def _weights(weights: Floats) -> Floats:
+    if not weights.sum() > 0:
+        raise DataError("_weight", "add up to more than 0", float(weights.sum()), "Mend the case's weights column.")
+    return weights
+
+
 def _texts(parts: Sequence[pa.Array]) -> Texts:
     encoded = pa.chunked_array(parts, type=pa.string()).combine_chunks().dictionary_encode()
     if isinstance(encoded, pa.ChunkedArray):
         encoded = encoded.combine_chunks()
-    values = [*encoded.dictionary.to_pylist(), ""]
-    codes = encoded.indices.fill_null(len(values) - 1)
-    return Texts(to_numpy(codes, "number").astype(np.int32), values)
+    values = encoded.dictionary.to_pylist()
+    codes = to_numpy(encoded.indices.fill_null(len(values)), "number").astype(np.int32)
+    return Texts(codes, [*values, ""] if encoded.null_count else values)

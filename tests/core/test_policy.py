@@ -112,6 +112,14 @@ def test_a_slice_that_misses_its_floor_refuses_by_name() -> None:
     )
 
 
+def test_a_verdict_names_a_dozen_slices_of_many() -> None:
+    slices = [part(f"A{i:02d}", 600, 0.1) for i in range(40)]
+    verdict = decide(evidence(slices=slices), Gate(slices=(RULE,)))
+    assert not verdict.accepted
+    assert len(verdict.reasons) == 14
+    assert verdict.reasons[12] == "28 more slices by origin miss 0.8 in roc_auc."
+
+
 @pytest.mark.parametrize("metrics", [{"roc_auc": sure(NAN)}, {}], ids=["one class", "not measured"])
 def test_a_large_slice_without_a_value_refuses(metrics: dict[str, Estimate]) -> None:
     verdict = decide(evidence(slices=[Slice("origin", "JFK", 500, metrics)]), Gate(slices=(RULE,)))

@@ -160,10 +160,20 @@ def test_string_inputs_are_sliced_by_without_being_asked(world: Maker) -> None:
     ]
 
 
-def test_a_string_input_of_many_values_is_not_sliced_by(world: Maker) -> None:
-    here = world("binary", columns=columns_of("binary", 1500) | {"kind": [f"k{i % 30}" for i in range(1500)]})
+@pytest.mark.parametrize(("values", "slices"), [(20, 20), (21, 0)])
+def test_a_string_input_of_many_values_is_not_sliced_by(world: Maker, values: int, slices: int) -> None:
+    here = world("binary", columns=columns_of("binary", 1500) | {"kind": [f"k{i % values}" for i in range(1500)]})
     here.run(here.model(GOOD["binary"]))
-    assert here.data()["slices"] == []
+    assert len(here.data()["slices"]) == slices
+
+
+def test_the_gate_may_slice_by_a_number(world: Maker) -> None:
+    rules = [{"column": "z", "metric": "accuracy", "floor": 0.5, "minimum_rows": 200}]
+    columns = columns_of("binary", 1500) | {"z": [(0.0, 1.5, None)[i % 3] for i in range(1500)]}
+    here = world("binary", columns=columns, gate={"slices": rules, "resamples": 50})
+    here.run(here.model(GOOD["binary"]))
+    sizes = {s["value"]: s["rows"] for s in here.data()["slices"] if s["column"] == "z"}
+    assert sizes == {"0": 500, "1.5": 500, "": 500}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -284,6 +294,13 @@ def test_a_row_without_a_label_is_refused(world: Maker, capsys: pytest.CaptureFi
     here = world("regression", columns=columns)
     assert refusal(here, here.model(GOOD["regression"]), capsys, 3) == (
         "'_label' must be known for every row of the holdout. Got '2 of 300 missing'. Run preprocess again."
+    )
+
+
+def test_weights_that_add_up_to_nothing_are_refused(world: Maker, capsys: pytest.CaptureFixture[str]) -> None:
+    here = world("binary", columns=columns_of("binary", 300) | {"_weight": np.zeros(300)})
+    assert refusal(here, here.model(GOOD["binary"]), capsys, 3) == (
+        "'_weight' must add up to more than 0. Got 0.0. Mend the case's weights column."
     )
 
 
