@@ -224,12 +224,14 @@ _WIDTHS = """
  .plot-box{padding-left:3rem;padding-right:.6rem}
 }
 @media print{
+ :root{--ground:#fff}
  html{font-size:10pt}
  .wrap{padding:0;max-width:none}.columns{display:block}.toc,.skip{display:none}
  .card,.tiles>div,.alarm,tr{break-inside:avoid}
  .step-head,h2,h3{break-after:avoid}
  .scroll{overflow:visible}
  details::details-content{content-visibility:visible;height:auto}
+ @supports selector(::details-content){.preview,summary{display:none}}
  *{print-color-adjust:exact}
 }
 @media (forced-colors:active){.box,.bar rect,.span rect,.bins rect{forced-color-adjust:none}}
