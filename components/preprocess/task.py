@@ -80,7 +80,7 @@ def work(context: step.Context, purpose: str) -> step.Result:
         context.ports.jobs.run(job.build(spec, elements), name=f"preprocess-{context.launch.job}")
         outcomes = job.outcomes(spec, elements)
     _check(context, outcomes, elements, purpose)
-    _publish(context, outcomes, plans.schemas(context.case, outputs))
+    _publish(context, outcomes, plans.schemas(context.case, outputs), manifest.info["window"])
     return step.Result(
         rows_in=manifest.rows,
         rows_out=show.totals(outcomes).get("written", 0),
@@ -127,7 +127,9 @@ def _check(context: step.Context, outcomes: Sequence[Outcome], elements: Sequenc
             raise DataError(use, "have at least one row with a label", f"none in {keys}", remedy, where="preprocess")
 
 
-def _publish(context: step.Context, outcomes: Sequence[Outcome], schemas: dict[str, Any]) -> None:
+def _publish(
+    context: step.Context, outcomes: Sequence[Outcome], schemas: dict[str, Any], window: Sequence[str]
+) -> None:
     for artifact in ("features", "holdout", "score"):
         mine = [outcome for outcome in outcomes if PUBLISHED[outcome.use] == artifact]
         artifacts.publish(
@@ -135,5 +137,9 @@ def _publish(context: step.Context, outcomes: Sequence[Outcome], schemas: dict[s
             "features" if artifact == "features" else "enriched",
             schema=schemas[artifact],
             partitions=[outcome.partition for outcome in mine],
-            info={"uses": {outcome.key: outcome.use for outcome in mine}, "counts": show.totals(mine)},
+            info={
+                "uses": {outcome.key: outcome.use for outcome in mine},
+                "counts": show.totals(mine),
+                "window": list(window),
+            },
         )

@@ -1,0 +1,1 @@
+"""deploy, a component: see README.md."""

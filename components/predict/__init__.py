@@ -1,0 +1,1 @@
+"""predict, a component: see README.md."""

@@ -1,0 +1,162 @@
+"""Scores rows with the champion into the table of predictions, a period at a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from components import step
+from components.adapters.ports import Blobs, Tables
+from components.core import artifacts, events
+from components.core.artifacts import Manifest, PartitionWriter
+from components.core.columns import ARROW, ColumnType, columns_of
+from components.core.errors import ConflictError
+from components.core.scorer import Scorer
+
+LABEL = "_label"
+_KEPT = (events.ENTITY, events.EVENT_TIME)
+_ATTEMPTS = 5
+
+
+def run(
+    launch: step.Launch,
+    *,
+    score: str,
+    predictions: str,
+    champion: str = "",  # noqa: ARG001  # read by nobody: it makes the platform wait for deploy
+    purpose: str = "train",
+    start: str = "",
+    stop: str = "",
+) -> step.Result:
+    """Predicts the enriched rows at `score` with the pointer's champion.
+
+    Parameters
+    ----------
+    purpose
+        "predict" moves the watermark behind the rows, unless `start` or `stop` names a window outright.
+    """
+    moves = purpose == "predict" and not start and not stop
+    return step.perform(
+        "predict",
+        launch,
+        lambda context: work(context, moves=moves),
+        inputs={"score": score},
+        outputs={"predictions": predictions},
+    )
+
+
+def table_name(case: str) -> str:
+    """The predictions table of a case."""
+    return f"predictions_{case.replace('-', '_')}"
+
+
+@dataclass(frozen=True)
+class Champion:
+    version: int
+    scorer: Scorer
+
+
+def work(context: step.Context, *, moves: bool) -> step.Result:
+    root, out = context.inputs["score"], context.outputs["predictions"]
+    manifest = artifacts.read_manifest(root, "enriched")
+    champion = _champion(context)
+    if champion is None or not manifest.rows:
+        artifacts.publish(out, "predictions", schema=schema(manifest))
+        why = "there is no champion" if champion is None else "no new rows"
+        return step.Result(manifest.rows, 0, f"Nothing to predict: {why}", {"table": ""})
+    table, span = table_name(context.case.name), _span(manifest)
+    partitions = []
+    for partition in manifest.partitions:
+        writer = PartitionWriter(out, partition.key, schema(manifest), time=events.EVENT_TIME)
+        scored = pa.concat_tables(list(_scored(root, manifest, partition.key, champion)))
+        writer.write(scored)
+        partitions.append(writer.close())
+        _merge(context.ports.tables, table, partition.key, scored, span)
+        context.say(f"{partition.key}: {partition.rows:,} rows by version {champion.version}")
+    artifacts.publish(out, "predictions", schema=schema(manifest), partitions=partitions)
+    if moves:
+        _move_watermark(context.ports.blobs, context.case.name, span[1])
+    summary = f"{manifest.rows:,} rows by version {champion.version} into the table {table}"
+    return step.Result(manifest.rows, manifest.rows, summary, {"table": table, "version": str(champion.version)})
+
+
+def _champion(context: step.Context) -> Champion | None:
+    pointer = context.ports.endpoints.pointer(context.case.name)
+    if pointer.champion is None:
+        return None
+    registered = context.ports.registry.get(context.case.name, pointer.champion)
+    folder = context.ports.registry.fetch(context.case.name, pointer.champion)
+    return Champion(pointer.champion, Scorer.open(folder, registered.tags["bundle"]))
+
+
+def schema(manifest: Manifest) -> pa.Schema:
+    """The columns of predictions of these enriched rows; the label's type is theirs."""
+    label = pa.string() if dict(manifest.schema)[LABEL] == "string" else pa.float64()
+    return pa.schema(
+        [
+            (events.ENTITY, pa.string()),
+            (events.EVENT_TIME, ARROW["timestamp"]),
+            ("version", pa.int64()),
+            ("score", pa.float64()),
+            ("decision", pa.string()),
+            (LABEL, label),
+            (events.LABEL_TIME, ARROW["timestamp"]),
+        ]
+    )
+
+
+def _scored(root: Path, manifest: Manifest, key: str, champion: Champion) -> Iterator[pa.Table]:
+    types = cast(dict[str, ColumnType], dict(champion.scorer.model.inputs))
+    for rows in artifacts.read_tables(root, manifest, partitions=[key]):
+        found = champion.scorer.predict(columns_of(rows, types))
+        kept = {name: rows.column(name) for name in (*_KEPT, LABEL, events.LABEL_TIME)}
+        made = {
+            "version": pa.array(np.full(rows.num_rows, champion.version, np.int64)),
+            "score": pa.array(found.score),
+            "decision": pa.array(found.decision, pa.string()),
+        }
+        yield pa.table(kept | made).select(schema(manifest).names)
+
+
+def _span(manifest: Manifest) -> tuple[str, str]:
+    """The window [start, stop) that was asked for, ISO 8601."""
+    start, stop = manifest.info["window"]
+    return str(start), str(stop)
+
+
+def _merge(tables: Tables, table: str, key: str, rows: pa.Table, span: tuple[str, str]) -> None:
+    """Replaces a period's rows inside the window, and leaves those of it that lie outside."""
+    if key in tables.windows(table):
+        before = tables.read(table, window=key)
+        times = before.column(events.EVENT_TIME)
+        first, stop = (pa.scalar(events.instant(text), pa.int64()).cast(times.type) for text in span)
+        outside = pc.or_(pc.less(times, first), pc.greater_equal(times, stop))
+        rows = pa.concat_tables([before.filter(outside).select(rows.column_names), rows])
+        rows = rows.sort_by([(events.EVENT_TIME, "ascending"), (events.ENTITY, "ascending")])
+    tables.replace(table, key, rows)
+
+
+def watermark_path(case: str) -> str:
+    return f"watermarks/{case}.json"
+
+
+def _move_watermark(blobs: Blobs, case: str, to: str) -> None:
+    """Forward only, and after the table's write: what is before it has been predicted."""
+    name = watermark_path(case)
+    for _ in range(_ATTEMPTS):
+        data, generation = blobs.read(name) if blobs.exists(name) else (b"", 0)
+        if data and events.instant(json.loads(data)["to"]) >= events.instant(to):
+            return
+        try:
+            blobs.write(name, json.dumps({"to": to}).encode(), generation=generation)
+        except ConflictError:
+            continue
+        return
+    raise ConflictError("watermark", "be free to move", name, "Run again when no other prediction runs.")

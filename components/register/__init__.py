@@ -1,0 +1,1 @@
+"""register, a component: see README.md."""
