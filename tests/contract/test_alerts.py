@@ -1,0 +1,284 @@
+"""What every implementation of Alerts keeps, against a mail relay and a web server on loopback."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import http.server
+import json
+import socketserver
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.adapters.local import alerts
+from components.adapters.local.alerts import LocalAlerts, Patience
+from components.adapters.ports import Alert
+from components.core import profile
+
+QUICK = Patience(attempts=3, attempt=10, pause=0.01, deadline=30)
+DRIFT = Alert("flights: drift", "dep_delay moved", "warning", {"job": "job-1"})
+
+
+class Relay(socketserver.ThreadingTCPServer):
+    """Takes mail; `refuse` is the number of connections that it turns away first."""
+
+    daemon_threads = True
+
+    def __init__(self, refuse: int = 0) -> None:
+        super().__init__(("127.0.0.1", 0), _Smtp)
+        self.refuse, self.connections = refuse, 0
+        self.mails: list[tuple[list[str], email.message.EmailMessage]] = []
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.server_address[1]}"
+
+
+class _Smtp(socketserver.StreamRequestHandler):
+    server: Relay
+
+    def say(self, line: str) -> None:
+        self.wfile.write(line.encode() + b"\r\n")
+
+    def handle(self) -> None:
+        self.server.connections += 1
+        if self.server.connections <= self.server.refuse:
+            return self.say("421 later")
+        self.say("220 relay")
+        to: list[str] = []
+        while line := self.rfile.readline().decode().strip():
+            word = line.split(":")[0].split(" ")[0].upper()
+            if word == "RCPT":
+                if "unknown" in line:
+                    self.say("550 no such mailbox")
+                    continue
+                to.append(line.partition("<")[2].rstrip(">"))
+            if word == "DATA":
+                self.say("354 go on")
+                self.server.mails.append((to, self.message()))
+            self.say("221 bye" if word == "QUIT" else "250 fine")
+            if word == "QUIT":
+                return None
+        return None
+
+    def message(self) -> email.message.EmailMessage:
+        data = b""
+        while (line := self.rfile.readline()) != b".\r\n":
+            data += line.removeprefix(b".").replace(b"\r\n", b"\n")
+        found = email.message_from_bytes(data, policy=email.policy.default)
+        assert isinstance(found, email.message.EmailMessage)
+        return found
+
+
+class Hook(http.server.ThreadingHTTPServer):
+    """Answers with each status in turn, the last one for ever; `drip` sends a byte now and then instead."""
+
+    daemon_threads = True
+
+    def __init__(self, *statuses: int, drip: bool = False) -> None:
+        super().__init__(("127.0.0.1", 0), _Http)
+        self.statuses, self.drip, self.requests = list(statuses), drip, []
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/hook/s3cret"
+
+
+class _Http(http.server.BaseHTTPRequestHandler):
+    server: Hook
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.requests.append((self.path, dict(self.headers), json.loads(body)))
+        if self.server.drip:
+            for byte in b"HTTP/1.0 200 OK\r\nX: " + b"x" * 100:
+                self.wfile.write(bytes([byte]))
+                time.sleep(0.1)
+        status = self.server.statuses[min(len(self.server.requests), len(self.server.statuses)) - 1]
+        self.send_response(status)
+        if status == 302:
+            self.send_header("Location", "http://127.0.0.1:9/")
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        self.server.requests.append(("GET", {}, None))
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@contextmanager
+def serving(server: Any) -> Iterator[Any]:
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "*")
+
+
+def make(**addresses: str) -> LocalAlerts:
+    return LocalAlerts(profile.Alerts(**addresses), QUICK)
+
+
+def test_the_console_always_gets_it(capsys):
+    assert make().send(DRIFT, email=("a@example.org",)) == []
+    assert capsys.readouterr().out == "[warning] flights: drift\ndep_delay moved\n\njob: job-1\n"
+
+
+def test_a_mail_holds_subject_body_and_facts():
+    with serving(Relay()) as relay:
+        assert make(smtp=relay.address, sender="esteira@example.org").send(DRIFT, email=("a@x.org", "b@x.org")) == []
+    [(to, message)] = relay.mails
+    assert to == ["a@x.org", "b@x.org"]
+    assert message["Subject"] == "[warning] flights: drift"
+    assert message["From"] == "esteira@example.org"
+    assert message.get_content() == "dep_delay moved\n\njob: job-1\n"
+
+
+def test_nobody_to_mail_is_no_mail():
+    with serving(Relay()) as relay:
+        assert make(smtp=relay.address).send(DRIFT) == []
+    assert relay.connections == 0
+
+
+def test_a_webhook_gets_json():
+    with serving(Hook(204)) as hook:
+        assert make(webhook=hook.address).send(DRIFT) == []
+    [(path, headers, body)] = hook.requests
+    assert path == "/hook/s3cret"
+    assert headers["Content-Type"] == "application/json"
+    assert body == {
+        "text": "flights: drift\ndep_delay moved",
+        "subject": "flights: drift",
+        "body": "dep_delay moved",
+        "severity": "warning",
+        "facts": {"job": "job-1"},
+    }
+
+
+def test_odd_unicode_arrives_whole():
+    alert = Alert("größer ß 漢字", "línea 1\n.\n..línea 2 🛫", "info")
+    with serving(Relay()) as relay, serving(Hook(200)) as hook:
+        assert make(smtp=relay.address, webhook=hook.address).send(alert, email=("a@x.org",)) == []
+    assert relay.mails[0][1]["Subject"] == "[info] größer ß 漢字"
+    assert relay.mails[0][1].get_content().splitlines() == ["línea 1", ".", "..línea 2 🛫"]
+    assert hook.requests[0][2]["body"] == alert.body
+
+
+@pytest.mark.parametrize("line", ["\n", "\r\n", "\r", "\u2028", "\x0b", "\x85"])
+def test_a_newline_in_a_subject_makes_no_header_and_no_recipient(line):
+    alert = Alert(f"drift{line}Bcc: evil@example.org{line}{line}<b>body</b>", "text", "error")
+    with serving(Relay()) as relay:
+        assert make(smtp=relay.address).send(alert, email=("a@x.org",)) == []
+    [(to, message)] = relay.mails
+    assert to == ["a@x.org"]
+    assert message["Bcc"] is None
+    assert message["Subject"] == "[error] drift Bcc: evil@example.org <b>body</b>"
+
+
+def test_a_newline_in_a_recipient_is_a_failed_channel():
+    with serving(Relay()) as relay:
+        [failed] = make(smtp=relay.address).send(DRIFT, email=("a@x.org\nBcc: evil@x.org",))
+    assert failed.startswith("email to a@x.org Bcc: evil@x.org: ValueError: Header values may not contain linefeed")
+    assert relay.mails == []
+
+
+@given(subject=st.text(), body=st.text(st.characters()), fact=st.text())
+def test_no_text_raises(subject, body, fact):
+    assert make().send(Alert(subject, body, "info", {fact: fact})) == []
+    clean = alerts._clean(Alert(subject, body, "info", {fact: fact}))
+    assert len(clean.subject.splitlines()) <= 1
+    clean.body.encode()
+
+
+def test_a_relay_that_is_busy_at_first_gets_the_mail_once():
+    with serving(Relay(refuse=2)) as relay:
+        assert make(smtp=relay.address).send(DRIFT, email=("a@x.org",)) == []
+    assert (relay.connections, len(relay.mails)) == (3, 1)
+
+
+def test_a_server_in_trouble_is_asked_again_under_the_same_key():
+    with serving(Hook(503, 429, 200)) as hook:
+        assert make(webhook=hook.address).send(DRIFT) == []
+    assert len({headers["Idempotency-Key"] for _, headers, _ in hook.requests}) == 1
+    assert len(hook.requests) == 3
+
+
+def test_attempts_are_bounded():
+    with serving(Hook(500)) as hook:
+        assert make(webhook=hook.address).send(DRIFT) == ["webhook: OSError: answered 500"]
+    assert len(hook.requests) == QUICK.attempts
+
+
+def test_a_refusal_is_not_repeated():
+    with serving(Hook(404)) as hook:
+        assert make(webhook=hook.address).send(DRIFT) == ["webhook: answered 404"]
+    assert len(hook.requests) == 1
+
+
+def test_a_redirect_is_not_followed():
+    with serving(Hook(302)) as hook:
+        assert make(webhook=hook.address).send(DRIFT) == ["webhook: answered 302"]
+    assert len(hook.requests) == 1
+
+
+def test_a_refused_recipient_is_named_and_the_others_get_the_mail_once():
+    with serving(Relay()) as relay:
+        failed = make(smtp=relay.address).send(DRIFT, email=("a@x.org", "unknown@x.org"))
+    assert failed == ["email to a@x.org, unknown@x.org: refused for unknown@x.org"]
+    assert [to for to, _ in relay.mails] == [["a@x.org"]]
+
+
+@pytest.mark.slow
+def test_a_webhook_that_hangs_or_drips_ends_at_the_deadline():
+    patience = Patience(attempts=1, attempt=0.5, deadline=0.7)
+    with serving(Hook(200, drip=True)) as hook:
+        sender = LocalAlerts(profile.Alerts(webhook=hook.address), patience)
+        assert sender.send(DRIFT) == ["webhook: no answer in 0.7 s"]
+    with serving(socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Silent)) as silent:
+        sender = LocalAlerts(profile.Alerts(webhook=f"http://127.0.0.1:{silent.server_address[1]}"), patience)
+        assert sender.send(DRIFT) == ["webhook: TimeoutError: timed out"]
+
+
+class _Silent(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        time.sleep(2)
+
+
+def test_a_body_over_1_mb_is_cut_off_and_says_so():
+    alert = Alert("large", "ß" * 800_000, "error")
+    with serving(Relay()) as relay, serving(Hook(200)) as hook:
+        assert make(smtp=relay.address, webhook=hook.address).send(alert, email=("a@x.org",)) == []
+    body = hook.requests[0][2]["body"]
+    assert body == "ß" * 500_000 + "\n… cut off: 1600000 bytes"
+    assert relay.mails[0][1].get_content().splitlines()[0] == "ß" * 500_000
+
+
+@pytest.mark.parametrize(
+    ("addresses", "failed"),
+    [
+        ({"smtp": "127.0.0.1:1"}, "email to a@x.org: ConnectionRefusedError: "),
+        ({"smtp": "nonsense"}, "email to a@x.org: ValueError: "),
+        ({"webhook": "http://127.0.0.1:1/s3cret"}, "webhook: URLError: "),
+        ({"webhook": "file:///etc/passwd"}, "webhook: its URL must begin with http:// or https://"),
+    ],
+)
+def test_an_address_where_nobody_is_fails_that_channel_alone_and_keeps_its_secret(addresses, failed, capsys):
+    [line] = make(**addresses).send(DRIFT, email=("a@x.org",))
+    assert line.startswith(failed)
+    assert "s3cret" not in line
+    assert capsys.readouterr().err == f"alert not sent by {line}\n"
