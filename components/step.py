@@ -203,9 +203,14 @@ def _reused(context: Context, key: str) -> Result | None:
     try:
         entry = json.loads(context.ports.blobs.read(reuse_path(key))[0])
         for name, path in context.outputs.items():
-            artifacts.clear(path)
             made = entry["outputs"][name]
-            if artifacts.copy(Path(made["path"]), path).digest != made["digest"]:
+            source = Path(made["path"])
+            if source == path.resolve():
+                digest = artifacts.verify(path).digest
+            else:
+                artifacts.clear(path)
+                digest = artifacts.copy(source, path).digest
+            if digest != made["digest"]:
                 raise ArtifactError(name, "have the digest it was stored with", "another", "")
         return Result(**{**entry["result"], "reused": True})
     except (ArtifactError, ValueError, KeyError, TypeError):

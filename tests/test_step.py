@@ -142,6 +142,16 @@ def test_the_code_digest_covers_what_the_step_can_run_and_nothing_else(tmp_path:
     assert step.code_digest("train") != step.code_digest("evaluate")
 
 
+def test_a_step_that_runs_again_in_its_own_place_is_reused_there(
+    make_launch: Maker, given: Path, tmp_path: Path
+) -> None:
+    work = Work()
+    for _ in range(2):
+        perform(make_launch(), work, given, tmp_path / "out")
+    assert work.runs == 1
+    artifacts.verify(tmp_path / "out")
+
+
 def _alter(path: Path) -> None:
     (path / "copied").write_bytes(b"altered")
 

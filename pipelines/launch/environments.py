@@ -41,4 +41,5 @@ def variables(image: str) -> dict[str, str]:
     own["PATH"] = f"{python(image).parent}{os.pathsep}{own.get('PATH', '')}"
     own["PYTHONPATH"] = str(HOME)
     own["PYTHONSAFEPATH"] = "1"
+    own["OPENBLAS_NUM_THREADS"] = "1"  # more give other bits, and cost more than they bring on rows of this width
     return own
