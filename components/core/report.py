@@ -73,7 +73,8 @@ def _document(title: str, head: str, items: Sequence[str], body: str) -> str:
 def _head(record: RunRecord, steps: Sequence[StepRecord]) -> str:
     name = tag("h1", tag("bdi", escape(record.case)), " ", tag("small", escape(record.pipeline)))
     gate = [badge("done", "Model accepted") if ok else badge("failed", "Model refused") for ok in _gates(steps)[:1]]
-    job = [tag("code", escape(record.job)), escape(moment(record.started))]
+    ends = span(record)
+    job = [tag("code", escape(record.job)), escape(moment(ends[0] if ends else record.started))]
     if record.bundle:
         job.append("bundle " + tag("code", escape(record.bundle[:12])))
     line = tag("p", " · ".join(job), class_="job")

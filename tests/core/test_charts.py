@@ -93,6 +93,15 @@ def test_two_samples_are_compared_by_their_shares() -> None:
     assert (heights, unit) == ({"a": [25.0, 75.0], "b": [0.0, 100.0]}, "%")
 
 
+def test_more_than_two_samples_are_stacked_as_counts() -> None:
+    counts = {"train": [3, 0], "holdout": [1, 0], "score": [0, 2]}
+    made = rows.categories(blocks.categories("t", ["2013-01", "2013-02"], counts))
+    drawn = re.findall(r'x="([\d.]+)%" width="([\d.]+)%"', made)
+    assert drawn == [("0", "75"), ("75", "25"), ("100", "0"), ("0", "0"), ("0", "0"), ("0", "50")]
+    assert re.findall(r'class="value">(\d)', made) == ["4", "2"]
+    assert "2 <span><bdi>score</bdi></span>" in made
+
+
 def test_open_or_unequal_bins_are_drawn_equally_wide_and_a_note_says_so() -> None:
     made = plots.histogram(blocks.histogram("t", [-math.inf, 1, 2, 100, math.inf], {"a": [1, 1, 1, 1]}))
     assert re.findall(r' width="([\d.]+)%" y', made) == ["25"] * 4
@@ -147,6 +156,11 @@ def test_more_rows_than_a_page_bears_are_cut_and_counted() -> None:
 def test_a_column_of_numbers_is_aligned_right_although_some_are_missing() -> None:
     made = drawn.draw([blocks.table("t", ["a", "b"], [["x", 1.5], ["y", None]])])
     assert made.count('class="number"') == 3
+
+
+def test_a_column_of_whole_numbers_shows_no_decimals_and_another_all_of_them() -> None:
+    made = drawn.draw([blocks.table("t", ["a", "b"], [[20.0, 0.14], [5.0, 2.0]])])
+    assert re.findall(r"<bdi>([\d.]+)</bdi>", made) == ["20", "0.140", "5", "2.00"]
 
 
 def test_the_shade_of_a_confusion_matrix_is_the_share_of_its_row() -> None:

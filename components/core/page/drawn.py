@@ -77,10 +77,11 @@ def _table(block: Block) -> str:
         any(_numeric(row[i]) for row in cells) and all(row[i] is None or _numeric(row[i]) for row in cells)
         for i in range(len(columns))
     ]
+    padded = [any(isinstance(row[i], float) and not row[i].is_integer() for row in cells) for i in range(len(columns))]
     styles = ["number" if r else None for r in right]
     head = tag("tr", *(tag("th", escape(c), class_=s, scope="col") for c, s in zip(columns, styles, strict=True)))
     made = [
-        tag("tr", *(tag("td", _cell(c, padded=True), class_=s) for c, s in zip(row, styles, strict=True)))
+        tag("tr", *(tag("td", _cell(c, padded=p), class_=s) for c, p, s in zip(row, padded, styles, strict=True)))
         for row in cells
     ]
     label = str(block.get("title") or "table")

@@ -5,20 +5,22 @@ A reader without the picture has the name and the value; long names wrap.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from components.core.blocks import Block
 from components.core.page import markup
 from components.core.page.axes import Axis, bare, percent
 from components.core.page.markup import tag
-from components.core.page.plots import SERIES, legend, notes_below, shares
+from components.core.page.plots import SERIES, Values, legend, notes_below, shares
 from components.core.shown import escape, number
 from components.core.shown import rows as shown_rows
 
 FEW, MOST = 31, 400
 """Rows shown at once, and the most that are shown at all."""
 _PREVIEW = 15
+_BESIDE = 2
+"""So many samples are compared side by side."""
 _SHORT = 4
 """The longest unit that stands beside each value; a longer one stands above them all, once."""
 
@@ -42,8 +44,13 @@ def bars(block: Block) -> str:
 
 
 def categories(block: Block) -> str:
-    """One bar per name and sample: one sample's counts, or each sample's share of its own sum."""
+    """One bar per name: one sample's counts, two samples' shares of their own sums, or more samples' counts stacked."""
     names, counts = block["names"], block["counts"]
+    rows = _beside(names, counts) if len(counts) <= _BESIDE else _stacked(names, counts)
+    return legend(list(counts)) + long(rows, table) + notes_below([t for t in [str(block.get("note") or "")] if t])
+
+
+def _beside(names: Sequence[object], counts: Mapping[str, Values]) -> list[str]:
     heights, unit = shares(counts)
     scale = bare(v for values in heights.values() for v in values)
     rows = []
@@ -52,7 +59,27 @@ def categories(block: Block) -> str:
         drawn = "".join(_bar(share, scale, at, count) for at, (share, count) in enumerate(cells))
         words = "".join(tag("div", escape(_value(count if unit == "rows" else share, unit))) for share, count in cells)
         rows.append(row(name, drawn, words))
-    return legend(list(counts)) + long(rows, table) + notes_below([t for t in [str(block.get("note") or "")] if t])
+    return rows
+
+
+def _stacked(names: Sequence[object], counts: Mapping[str, Values]) -> list[str]:
+    """Counts one after the other; the words are their sum, and the sample's name where there is only one."""
+    rows = []
+    sums = [sum(max(values[i] or 0, 0) for values in counts.values()) for i in range(len(names))]
+    scale = bare(sums)
+    for i, name in enumerate(names):
+        parts, start = [], 0.0
+        known = [(at, sample, max(values[i] or 0, 0)) for at, (sample, values) in enumerate(counts.items())]
+        for at, sample, count in known:
+            said = tag("title", escape(f"{sample}: {number(count)}"))
+            left, wide = scale.share(start), scale.share(count)
+            shape = tag("rect", said, x=percent(left), width=percent(wide), y=0, height="100%")
+            parts.append(tag("g", shape, class_=f"s{at % SERIES}"))
+            start += count
+        alone = [sample for _, sample, count in known if count > 0]
+        words = escape(number(sums[i])) + (" " + tag("span", markup.name(alone[0])) if len(alone) == 1 else "")
+        rows.append(row(name, tag("svg", *parts, class_="bar stack", aria_hidden="true"), words))
+    return rows
 
 
 def table(rows: Sequence[str], head: str = "", foot: str = "") -> str:

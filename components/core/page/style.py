@@ -125,6 +125,7 @@ th{text-align:left;font-weight:500}
 .data tr>:last-child{padding-right:0}
 .data td{min-width:3.5rem;overflow-wrap:break-word}
 .data .number{text-align:right;white-space:nowrap}
+.data .number+:not(.number){padding-left:.8rem}
 .rows{width:100%;table-layout:fixed}
 .rows caption{text-align:left;font-weight:600;padding:.9rem 0 .3rem;font-size:.92rem}
 .rows th,.rows td{padding:.2rem 0;vertical-align:middle}
@@ -177,7 +178,7 @@ polyline{fill:none;stroke:var(--c);stroke-width:2.2;stroke-dasharray:var(--dash)
 .bar{height:.95rem}
 .bar+.bar{margin-top:2px}
 .bar rect{fill:var(--c)}
-.bar.s1 rect{fill-opacity:.28;stroke:var(--c);stroke-width:1.5}
+.bar.s1 rect,.stack g+g rect{fill-opacity:.28;stroke:var(--c);stroke-width:1.5}
 .whiskers{height:1.9rem}
 .whisker{stroke:var(--c);stroke-width:2.5}
 .cap{stroke:var(--c);stroke-width:2}
