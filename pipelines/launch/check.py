@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.adapters.ports import Ports
-from components.core import bundle, case, events, laws
+from components.core import bundle, case, events, laws, policy
 from components.core.case import Case, Column, Source
 from components.core.columns import columns_of
 from components.core.enrich import Enrichment
@@ -34,6 +34,8 @@ def check(folder: Path, ports: Ports) -> Iterator[str]:
     file = case.load(folder)
     built = bundle.build(folder)
     made = file.case()
+    known = [name for name in made.enriched_types() if name not in made.columns or made.columns[name].known == "event"]
+    policy.check(file.gate, made.model.task, made.model.main_metric(), known)
     inputs = len(made.input_types())
     yield f"case: {len(made.columns)} columns, {len(made.enriched_types())} enriched, {inputs} inputs of the transform"
     yield f"bundle: {', '.join(sorted(built.files))}; digest {built.digest[:12]}"

@@ -44,7 +44,14 @@ def propose(folder: Path, profile: Profile, *, write: bool) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as temporary:
         case_json = Path(temporary) / "case.json"
         atomic_write(case_json, bundle.build(folder).files["case.json"])
-        command: list[str | Path] = ["-m", "components.validate.schema", "--events", kept / "events", "--case-json", case_json]
+        command: list[str | Path] = [
+            "-m",
+            "components.validate.schema",
+            "--events",
+            kept / "events",
+            "--case-json",
+            case_json,
+        ]
         command += ["--schema", folder / FILE, *(["--write"] if write else [])]
         done = subprocess.run(
             [environments.python(types.VALIDATE), *command],

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from components.adapters.connect import Connected
-from components.core.errors import DataError, EsteiraError, FeatureError
+from components.core.errors import CaseError, DataError, EsteiraError, FeatureError
 from components.core.profile import Profile
 from pipelines.launch import check
 from tests.conftest import FLIGHTS
@@ -70,4 +70,11 @@ def test_a_column_of_another_type_is_refused_with_the_first_row_that_shows_it(po
     text = (folder / "case.yaml").read_text()
     (folder / "case.yaml").write_text(text.replace("carrier: {type: string", "carrier: {type: number"))
     with pytest.raises(DataError, match=r"'carrier' must be a finite number.*Got 'UA'"):
+        list(check.check(folder, ports))
+
+
+def test_a_gate_that_asks_for_no_metric_of_the_task_is_refused(ports: Connected, folder: Path) -> None:
+    text = (folder / "case.yaml").read_text()
+    (folder / "case.yaml").write_text(text.replace("floors: {roc_auc: 0.85}", "floors: {rmse: 0.85}"))
+    with pytest.raises(CaseError, match="rmse"):
         list(check.check(folder, ports))
