@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from components.core.blocks import Block
+from components.core.page import markup
 from components.core.page.drawn import draw
 from components.core.page.markup import anchor, badge, glyph, kind, tag
 from components.core.page.route import route_svg
@@ -128,11 +129,29 @@ def _tiles(record: RunRecord, steps: Sequence[StepRecord]) -> str:
         ("Rows read", number(first.rows_in if first else None), f"by {first.step}" if first else ""),
         ("Peak memory", size(top.peak_memory if top else None), f"in {top.step}" if top else ""),
     ]
+    tiles += [*_headline(steps), *_champion(steps)]
     made = (
-        tag("div", tag("dt", name), tag("dd", escape(value), tag("small", escape(more)) if more else ""))
+        tag("div", tag("dt", markup.name(name)), tag("dd", escape(value), tag("small", escape(more)) if more else ""))
         for name, value, more in tiles
     )
     return tag("dl", *made, class_="tiles")
+
+
+def _headline(steps: Sequence[StepRecord]) -> list[tuple[str, str, str]]:
+    """The first figure of the step that decides: the first row of its first block of intervals."""
+    for step in steps:
+        blocks = [b for b in _blocks(step) if isinstance(b, dict)]
+        rows = next((b.get("rows") for b in blocks if b.get("type") == "intervals"), None)
+        if any(b.get("type") == "verdict" for b in blocks) and isinstance(rows, list) and rows:
+            row = rows[0] if isinstance(rows[0], dict) else {}
+            ends = f"{number(row.get('low'))} to {number(row.get('high'))}" if row.get("low") is not None else ""
+            return [(str(row.get("name") or ""), number(row.get("value")), ends)]
+    return []
+
+
+def _champion(steps: Sequence[StepRecord]) -> list[tuple[str, str, str]]:
+    found = [(s, s.parameters["champion"]) for s in steps if s.parameters.get("champion")]
+    return [("Champion", f"version {version}", f"after {step.step}") for step, version in found[:1]]
 
 
 def _route(record: RunRecord) -> str:

@@ -117,7 +117,18 @@ def test_the_page_allows_inline_style_and_nothing_else() -> None:
 
 def test_a_finished_run_tells_its_state_its_gate_and_its_figures() -> None:
     text = Page(report.render(sample_runs.finished())).text
-    for words in ("Succeeded", "Model accepted", "49.1 s", "10 of 10", "2 reused", "336,776", "968 MB", "2025-11-21"):
+    for words in (
+        "Succeeded",
+        "Model accepted",
+        "49.1 s",
+        "10 of 10",
+        "2 reused",
+        "336,776",
+        "968 MB",
+        "2025-11-21",
+        "roc_auc0.9310.928 to 0.934",
+        "Championversion 7",
+    ):
         assert words in text
 
 
