@@ -17,8 +17,7 @@ from components.core.page.route import route_svg
 from components.core.page.style import CSS
 from components.core.page.timeline import span, timeline
 from components.core.record import RunRecord, State, StepRecord
-from components.core.shown import duration, escape, moment, number, size
-from components.core.shown import rows as counted
+from components.core.shown import duration, escape, moment, number, row_count, size
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 _KILLED = (
@@ -39,20 +38,18 @@ def page(title: str, blocks: Sequence[Block]) -> str:
 def render(record: RunRecord) -> str:
     """The page of a run: what happened, the route, when, then each step."""
     steps = [record.step(name) for name in record.route]
-    items = [
-        tag(
-            "li",
-            tag(
-                "a", glyph(s.state), tag("bdi", escape(s.step)), href=f"#{anchor(s.step)}", class_=f"is-{kind(s.state)}"
-            ),
-        )
-        for s in steps
-    ]
     times = timeline(record)
     when = tag("section", tag("h2", "Timeline"), tag("div", times, class_="card"), class_="part") if times else ""
     sections = "".join(_section(i, s) for i, s in enumerate(steps, 1))
     head = _head(record, steps) + _alarms(steps) + _tiles(record, steps) + _route(record)
-    return _document(f"{record.case} · {record.pipeline} · {record.job}", head, items, when + sections)
+    title = f"{record.case} · {record.pipeline} · {record.job}"
+    return _document(title, head, [_entry(step) for step in steps], when + sections)
+
+
+def _entry(step: StepRecord) -> str:
+    """A step's line in the list of contents."""
+    words = glyph(step.state), tag("bdi", escape(step.step))
+    return tag("li", tag("a", *words, href=f"#{anchor(step.step)}", class_=f"is-{kind(step.state)}"))
 
 
 def _document(title: str, head: str, items: Sequence[str], body: str) -> str:
@@ -180,7 +177,7 @@ def _section(index: int, step: StepRecord) -> str:
 
 
 def _measures(step: StepRecord) -> str:
-    rows = [None if n is None else f"{counted(n)} {way}" for n, way in ((step.rows_in, "in"), (step.rows_out, "out"))]
+    rows = [None if n is None else f"{row_count(n)} {way}" for n, way in ((step.rows_in, "in"), (step.rows_out, "out"))]
     memory = None if step.peak_memory is None else f"{size(step.peak_memory)} at its peak"
     known = [None if step.seconds is None else duration(step.seconds), *rows, memory]
     return tag("div", *(tag("span", escape(t)) for t in known if t), class_="measures")

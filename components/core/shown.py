@@ -42,7 +42,7 @@ def number(value: object, *, padded: bool = False) -> str:
     return _minus(f"{value:#.3g}" if padded else f"{value:.3g}")
 
 
-def rows(count: int) -> str:
+def row_count(count: int) -> str:
     return "1 row" if count == 1 else f"{number(count)} rows"
 
 

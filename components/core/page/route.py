@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from components.core.page.markup import GLYPHS, anchor, kind, tag
 from components.core.page.style import ROUTE_CSS
 from components.core.record import StepRecord
-from components.core.shown import duration, escape, size
-from components.core.shown import rows as counted
+from components.core.shown import duration, escape, row_count, size
 
 _CELL, _MARGIN = 112, 26
 """Width of a cell, and the room for the turns at both sides."""
@@ -130,5 +129,5 @@ def _below(step: StepRecord) -> list[str]:
     """What stands under a step: its time (or its state), its rows, its peak memory."""
     rows = step.rows_out if step.rows_out is not None else step.rows_in
     first = duration(step.seconds) if step.state in ("done", "reused") else step.state
-    known = [first, None if rows is None else counted(rows)]
+    known = [first, None if rows is None else row_count(rows)]
     return [text for text in [*known, None if step.peak_memory is None else size(step.peak_memory)] if text]

@@ -13,8 +13,7 @@ from components.core.page import markup
 from components.core.page.axes import Axis, bare, percent
 from components.core.page.markup import tag
 from components.core.page.plots import SERIES, Values, legend, notes_below, shares
-from components.core.shown import escape, number
-from components.core.shown import rows as shown_rows
+from components.core.shown import escape, number, row_count
 
 FEW, MOST = 31, 400
 """Rows shown at once, and the most that are shown at all."""
@@ -89,7 +88,7 @@ def table(rows: Sequence[str], head: str = "", foot: str = "") -> str:
 
 def row(name: object, drawn: str, words: str, *, rows: int | None = None) -> str:
     """A name, what is drawn of it, and the same in words."""
-    said = markup.name(name) + ("" if rows is None else tag("small", escape(shown_rows(rows))))
+    said = markup.name(name) + ("" if rows is None else tag("small", escape(row_count(rows))))
     return tag("tr", tag("th", said, scope="row"), tag("td", drawn, class_="drawn"), tag("td", words, class_="value"))
 
 
