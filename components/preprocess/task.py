@@ -111,12 +111,16 @@ def _check(context: step.Context, outcomes: Sequence[Outcome], elements: Sequenc
     root, counts = context.outputs["dead_letter"], show.totals(outcomes)
     dead_letters.publish(root, root / "job", [outcome.refused for outcome in outcomes], counts)
     shutil.rmtree(root / "job")
-    refused, asked = counts.get("refused", 0), counts.get("refused", 0) + counts.get("written", 0)
+    if not outcomes:
+        return
+    refused = counts["refused"]
+    asked = counts["rows"] - counts["outside"] - counts["unlabelled"]
     if refused > context.case.feature_bad_ratio * asked:
         rule = f"be refused by the transform for at most {context.case.feature_bad_ratio:.3%} of them"
         first = next(artifacts.read_tables(root, artifacts.read_manifest(root))).column("reason")[0].as_py()
         remedy = f"The dead letter has each with its reason; the first: {first}"
-        raise DataError("rows", rule, f"{refused:,} of {asked:,}", remedy, where="preprocess")
+        some = "" if refused + counts["written"] == asked else "at least "
+        raise DataError("rows", rule, f"{some}{refused:,} of {asked:,}", remedy, where="preprocess")
     if purpose != "train":
         return
     written = show.written(outcomes)
