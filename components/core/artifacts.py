@@ -211,7 +211,7 @@ class PartitionWriter:
 
 def parquet_bytes(table: pa.Table) -> bytes:
     sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd", version="2.6", store_schema=True)
+    pq.write_table(table, sink, compression="zstd", version="2.6")
     return sink.getvalue()
 
 

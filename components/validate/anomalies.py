@@ -75,10 +75,11 @@ def judge(
     """
     statistics, schema = _without(statistics, schema, ignored)
     said = _validate(statistics, schema, previous, serving)
-    found = _anomalies(said) + _absent(statistics, schema)
-    strict, changed = _strict(schema)
-    if changed:
-        held = {(a.column, a.type) for a in found}
+    found = _anomalies(said)
+    held = {(a.column, a.type) for a in found}
+    found += [a for a in _absent(statistics, schema) if (a.column, a.type) not in held]
+    strict = _strict(schema)
+    if strict is not None:
         more = [a for a in _anomalies(_validate(statistics, strict, None, None)) if a.type == _OUTSIDE]
         found += [Anomaly(a.column, "OUT_OF_DOMAIN", a.text) for a in more if (a.column, a.type) not in held]
     return sorted(found), sorted(_distances(said))
@@ -147,18 +148,18 @@ def _absent(statistics: Any, schema: Any) -> list[Anomaly]:
     return [
         Anomaly(f.name, "SCHEMA_MISSING_COLUMN", text)
         for f in schema.feature
-        if f.name not in there and f.lifecycle_stage in stages and not f.deprecated and not f.HasField("presence")
+        if f.name not in there and f.lifecycle_stage in stages and not f.deprecated
     ]
 
 
-def _strict(schema: Any) -> tuple[Any, bool]:
-    """The schema with every domain's mass at 1, and whether that changes anything."""
+def _strict(schema: Any) -> Any:
+    """The schema with every domain's mass at 1; None where that changes nothing."""
     strict = type(schema)()
     strict.CopyFrom(schema)
     loose = [f for f in strict.feature if f.HasField("distribution_constraints")]
     for feature in loose:
         feature.distribution_constraints.min_domain_mass = 1.0
-    return strict, bool(loose)
+    return strict if loose else None
 
 
 def _distances(said: Any) -> list[Distance]:

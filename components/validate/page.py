@@ -15,8 +15,9 @@ from components.validate.summary import Bucket, Summary
 BINS = 24
 MOST_PERIODS = 60
 _TRIM = 2.0
-"""A histogram leaves out the tails when all values reach over this many times the width of the middle 98 %."""
+"""A histogram leaves out its outermost buckets where the values reach over more than so many widths of the rest."""
 _LABEL = 40
+_DAY = 86_400e6
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -41,39 +42,53 @@ def report(found: Findings, drawn: Sequence[str]) -> list[Block]:
     if newest:
         more = "" if len(newest) == len(found.periods) else f", the newest {len(newest)} of {len(found.periods)}"
         made.append(blocks.bars(f"Rows by period{more}", [key for key, _ in newest], [rows for _, rows in newest]))
-    if found.columns:
-        made.append(_columns(found.columns))
-    return made + [distribution(c) for c in found.columns if c.name in drawn]
+    return [*made, *_columns(found.columns), *(distribution(c) for c in found.columns if c.name in drawn)]
 
 
 def drawn(columns: Sequence[Summary], first: Sequence[str] = (), most: int | None = None) -> list[str]:
     """The columns worth a look, at most `most`: those named first, then the others in order; identifiers are not."""
-    names = [c.name for c in columns if c.type != "id" and c.present]
+    names = [c.name for c in columns if c.type != "id" and (c.buckets or c.top)]
     return sorted(names, key=lambda n: first.index(n) if n in first else len(first))[:most]
 
 
 def _anomalies(anomalies: Sequence[Anomaly]) -> Block:
     ordered = sorted(anomalies, key=lambda a: (not a.blocking, a))
     rows = [["blocks" if a.blocking else "warning", a.column, a.text] for a in ordered]
-    return blocks.table("Anomalies", ["", "column", "what"], rows)
+    return blocks.table("Anomalies", ["effect", "column", "what"], rows)
 
 
-def _columns(columns: Sequence[Summary]) -> Block:
-    names = "column, type, missing %, mean, deviation, least, median, most, zero %, distinct, most frequent"
-    return blocks.table("Columns", names.split(", "), [_row(c) for c in columns])
+def _columns(columns: Sequence[Summary]) -> list[Block]:
+    """A table for each kind of column: numbers, times, texts."""
+    numbers, times, texts = _by_kind(columns)
+    moments = ["mean", "deviation", "least", "median", "most"]
+    tables = [
+        ("Numbers", ["column", "missing %", "zero %", *moments], [_number(c) for c in numbers]),
+        ("Times", ["column", "missing %", *moments], [_time(c) for c in times]),
+        ("Texts", ["column", "missing %", "distinct", "most frequent"], [_text(c) for c in texts]),
+    ]
+    return [blocks.table(title, names, rows) for title, names, rows in tables if rows]
 
 
-def _row(c: Summary) -> list[object]:
-    missing = round(100 * c.missing / c.rows, 2) if c.rows else None
-    head: list[object] = [c.name, c.type, missing]
-    if c.mean is None:
-        frequent = ", ".join(f"{_short(v)} ({_percent(n, c.present)})" for v, n in c.top[:3])
-        return [*head, *[None] * 6, c.unique, frequent]
-    if c.type == "timestamp":
-        days = f"{(c.deviation or 0) / 86_400e6:.4g} days"
-        return [*head, moment(c.mean), days, *(moment(v) for v in (c.least, c.median, c.most)), None, None, ""]
-    numbers = [_rounded(v) for v in (c.mean, c.deviation, c.least, c.median, c.most)]
-    return [*head, *numbers, round(100 * c.zeros / c.present, 2), None, ""]
+def _by_kind(columns: Sequence[Summary]) -> tuple[list[Summary], list[Summary], list[Summary]]:
+    times = [c for c in columns if c.type == "timestamp"]
+    texts = [c for c in columns if c.type in ("string", "id")]
+    return [c for c in columns if c not in times and c not in texts], times, texts
+
+
+def _number(c: Summary) -> list[object]:
+    moments = [_rounded(v) for v in (c.mean, c.deviation, c.least, c.median, c.most)]
+    return [c.name, _percent(c.missing, c.rows), _percent(c.zeros, c.present), *moments]
+
+
+def _time(c: Summary) -> list[object]:
+    days = "" if c.deviation is None else f"{c.deviation / _DAY:.4g} days"
+    least, median, most = (moment(v) for v in (c.least, c.median, c.most))
+    return [c.name, _percent(c.missing, c.rows), moment(c.mean), days, least, median, most]
+
+
+def _text(c: Summary) -> list[object]:
+    frequent = ", ".join(f"{_short(v)} {100 * n / c.present:.1f} %" for v, n in c.top[:3])
+    return [c.name, _percent(c.missing, c.rows), c.unique, frequent]
 
 
 def distribution(c: Summary) -> Block:
@@ -86,9 +101,10 @@ def distribution(c: Summary) -> Block:
         return blocks.categories(c.name, ["false", "true"], {"rows": [c.zeros, c.present - c.zeros]})
     edges, shares, trimmed = bins(c.buckets)
     rows = {"rows": [round(n) for n in shares]}
-    note = "the lowest and the highest 1 % are not drawn" if trimmed else ""
+    note = f"the lowest and the highest {100 / len(c.buckets):g} % are not drawn" if trimmed else ""
     if c.type == "timestamp":
-        return blocks.categories(c.name, [moment(e) for e in edges[:-1]], rows, note=note)
+        days = edges[1] - edges[0] > _DAY
+        return blocks.categories(c.name, [moment(e, days=days) for e in edges[:-1]], rows, note=note)
     return blocks.histogram(c.name, edges, rows, note=note)
 
 
@@ -129,18 +145,19 @@ def _share(bucket: Bucket, low: float, high: float, *, last: bool) -> float:
     return max(0.0, min(bucket.high, high) - max(bucket.low, low)) / (bucket.high - bucket.low)
 
 
-def moment(microseconds: float | None) -> str:
-    """'2013-01-31 05:00', in UTC."""
+def moment(microseconds: float | None, *, days: bool = False) -> str:
+    """'2013-01-31 05:00' in UTC, or the day alone."""
     if microseconds is None:
         return ""
     try:
-        return f"{_EPOCH + timedelta(microseconds=microseconds):%Y-%m-%d %H:%M}"
-    except OverflowError:
+        text = f"{_EPOCH + timedelta(microseconds=microseconds):%Y-%m-%d %H:%M}"
+    except OverflowError:  # a year that Python's calendar does not have
         return f"{microseconds:g} us"
+    return text[:10] if days else text
 
 
-def _percent(part: float, whole: float) -> str:
-    return f"{100 * part / whole:.1f} %"
+def _percent(part: float, whole: float) -> float | None:
+    return round(100 * part / whole, 2) if whole else None
 
 
 def _rounded(value: float | None) -> float | None:

@@ -25,7 +25,7 @@ from components.validate.compare import changes
 FILE = "schema.pbtxt"
 MOST_VALUES = 100
 """A string column of more distinct values is no category."""
-MASS = 0.99
+MASS = 0.95
 """The share of values that must lie in an inferred domain."""
 
 _TYPES: dict[ColumnType, str] = {"number": "FLOAT", "bool": "INT", "timestamp": "INT", "string": "BYTES", "id": "BYTES"}
