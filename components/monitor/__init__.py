@@ -1,0 +1,1 @@
+"""monitor: drift of the scored rows, and performance where labels have matured."""

@@ -1,0 +1,1 @@
+"""notify: the exit handler: the report page, and alerts to whom it concerns."""
