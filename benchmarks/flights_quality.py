@@ -3,8 +3,8 @@
     python benchmarks/flights_quality.py
 
 majority: nobody is late. rule: late if it left more than 15 minutes late. logistic: a logistic regression on the same
-features, scaled and one-hot encoded, its threshold chosen on validation like the model's. leak: the best AUC that a single
-feature reaches alone, on training rows; a feature that knows the label would come near 1.
+features, scaled and one-hot encoded, its threshold chosen on validation like the model's. leak: the best AUC that a
+single feature reaches alone, on training rows; a feature that knows the label would come near 1.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def split(run: Path, use: str) -> pa.Table:
 def frame(columns: dict[str, Any]) -> Any:
     import polars
 
-    return polars.DataFrame({name: values for name, values in columns.items()}, strict=False)
+    return polars.DataFrame(columns, strict=False)
 
 
 def main() -> None:
