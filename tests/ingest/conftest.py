@@ -54,9 +54,10 @@ def order(number: int, **changes: Any) -> dict[str, Any]:
 
 
 def csv_of(rows: Sequence[Mapping[str, Any]], delimiter: str = ",") -> bytes:
-    """As Python writes it: quotes where needed, a bool in lower case, None as nothing."""
+    """As Python writes it: texts in quotes, a bool as such a text in lower case, None as nothing."""
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, list(ORDERS["columns"]), delimiter=delimiter, lineterminator="\n")
+    how: dict[str, Any] = {"delimiter": delimiter, "lineterminator": "\n", "quoting": csv.QUOTE_NONNUMERIC}
+    writer = csv.DictWriter(text, list(ORDERS["columns"]), **how)
     writer.writeheader()
     writer.writerows([{k: str(v).lower() if isinstance(v, bool) else v for k, v in row.items()} for row in rows])
     return text.getvalue().encode()

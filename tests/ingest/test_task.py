@@ -282,7 +282,7 @@ def test_refused_by_name(desk: Desk, fault: str):
 
 PACKED = {
     "truncated gzip": ("o.csv.gz", gzip.compress(csv_of(DAY))[:-20], "'archive' must be whole. Got 'EOFError"),
-    "no gzip": ("o.csv.gz", csv_of(DAY), "'archive' must be whole. Got \"BadGzipFile"),
+    "no gzip": ("o.csv.gz", csv_of(DAY), "'archive' must be whole. Got 'BadGzipFile"),
     "no zip": ("o.zip", csv_of(DAY), "'archive' must be whole. Got 'BadZipFile"),
     "empty zip": ("o.zip", zipped({}), "'archive' must hold 1 to 10000 files. Got 0."),
     "..": ("o.zip", zipped({"a/../../o.csv": csv_of(DAY)}), "'archive' must hold only relative names without '..'."),

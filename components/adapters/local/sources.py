@@ -115,7 +115,8 @@ def _remote_listing(url: str) -> list[Listed]:
     except OSError as error:
         raise _unreadable(url, error) from error
     # Where the path is the URL's end, what stands before it (the host) must not be lost.
-    prefix = url.removesuffix(path) if url.endswith(path) else ""
+    plain = url.rstrip("/")
+    prefix = plain.removesuffix(path) if plain.endswith(path) else ""
     return [
         Listed(prefix + name if prefix else system.unstrip_protocol(name), int(info.get("size") or 0), _token(info))
         for name, info in found.items()
