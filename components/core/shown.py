@@ -34,6 +34,8 @@ def number(value: object, *, padded: bool = False) -> str:
     if not math.isfinite(value):
         return UNKNOWN
     size = abs(value)
+    if size == 0:
+        return "0"
     if size >= 1e15 or 0 < size < 1e-4:
         digits, _, exponent = f"{value:.2e}".partition("e")
         return _minus(f"{digits.rstrip('0').rstrip('.')} × 10{str(int(exponent)).translate(_SUPERSCRIPT)}")

@@ -83,6 +83,11 @@ def test_curves_name_what_they_show_for_who_does_not_see_them() -> None:
     assert 'role="img"' in made
 
 
+def test_a_plot_with_a_diagonal_has_one_range_on_both_axes() -> None:
+    made = plots.lines(blocks.lines("t", {"a": ([-3, 2], [-2, 1.5])}, x="x", y="y", diagonal=True))
+    assert 'x1="0%" y1="100%" x2="100%" y2="0%" class="diagonal"' in made
+
+
 def test_bars_of_a_histogram_are_as_high_as_their_counts() -> None:
     made = plots.histogram(blocks.histogram("t", [0, 1, 2, 3, 4], {"a": [1, 2, 4, 0]}))
     assert re.findall(r'height="([\d.]+)%"><title>', made) == ["25", "50", "100", "0"]
@@ -133,10 +138,16 @@ def test_an_interval_shows_value_ends_and_bar() -> None:
 
 
 def test_rows_without_a_group_measure_unlike_things_and_have_an_axis_each() -> None:
-    rmse, r2 = ({"name": n, "value": v, "low": v - w, "high": v + w} for n, v, w in (("rmse", 40, 1), ("r2", 0.8, 0.1)))
+    rmse, r2 = ({"name": n, "value": v, "low": v - w, "high": v + w} for n, v, w in (("rmse", 40, 1), ("r2", 0.8, 0.01)))
     assert re.findall(r'cx="([\d.]+)%"', intervals(blocks.intervals("t", [rmse, r2]))) == ["50", "50"]
     grouped = [{**r, "group": "same"} for r in (rmse, r2)]
     assert re.findall(r'cx="([\d.]+)%"', intervals(blocks.intervals("t", grouped))) == ["80", "1.6"]
+
+
+@pytest.mark.parametrize(("value", "zero"), [(0.35, True), (0.9, False)])
+def test_an_axis_of_its_own_reaches_to_zero_where_that_is_near(value: float, zero: bool) -> None:
+    made = intervals(blocks.intervals("t", [{"name": "r2", "value": value, "low": value - 0.05, "high": value + 0.05}]))
+    assert ('class="base"' in made) is zero
 
 
 def test_many_rows_collapse_to_the_first_of_them() -> None:

@@ -19,7 +19,7 @@ from components.core import shown
         (0.93112, "0.931"),
         (12.345, "12.3"),
         (1234.5, "1,234"),
-        (0.0, "0"),
+        (-0.0, "0"),
         (0.5, "0.5"),
         (0.000123, "0.000123"),
         (1.3e-7, "1.3 × 10⁻⁷"),
@@ -35,7 +35,7 @@ def test_number(value: object, text: str) -> None:
 
 
 def test_padded_numbers_keep_their_zeros() -> None:
-    assert [shown.number(v, padded=True) for v in (0.14, 12.0, 3)] == ["0.140", "12.0", "3"]
+    assert [shown.number(v, padded=True) for v in (0.14, 12.0, 3, 0.0)] == ["0.140", "12.0", "3", "0"]
 
 
 @pytest.mark.parametrize(

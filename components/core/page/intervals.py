@@ -14,6 +14,7 @@ from components.core.page.rows import long, row, table
 from components.core.shown import escape, number
 
 _HELD = "The dashed mark is the bar that the value is held against."
+_NEAR = 5
 Row = Mapping[str, Any]
 
 
@@ -42,9 +43,9 @@ def _values(r: Row) -> list[float | None]:
 
 
 def _own_axis(r: Row) -> Axis:
-    """An axis for one row, which reaches to 0 where that is no farther off than the row is wide."""
+    """An axis for one row, which reaches to 0 where that is not far off in terms of the row's width."""
     known = [v for v in _values(r) if v is not None]
-    near = bool(known) and min(abs(v) for v in known) <= max(known) - min(known)
+    near = bool(known) and min(abs(v) for v in known) <= _NEAR * (max(known) - min(known))
     return axis(known, zero=near)
 
 

@@ -24,8 +24,7 @@ def lines(block: Block) -> str:
     """Curves; those of few points show each point."""
     series, diagonal = block["series"], bool(block.get("diagonal"))
     across, up = ([v for s in series for v in s[name]] for name in ("x", "y"))
-    unit = diagonal and all(v is None or 0 <= v <= 1 for v in [*across, *up])
-    x, y = (axis([0, 1] if unit else values) for values in (across, up))
+    x, y = (axis(_common(across, up)),) * 2 if diagonal else (axis(across), axis(up))
     drawn = [_diagonal(x, y)] if diagonal else []
     drawn += [_curve(s["x"], s["y"], x, y, i) for i, s in enumerate(series)]
     said = "; ".join(_told(s["name"], s["y"], str(block.get("y") or "")) for s in series)
@@ -33,6 +32,12 @@ def lines(block: Block) -> str:
     names = [str(s["name"]) for s in series]
     made = _svg(block, said, _frame(x, y), *drawn)
     return legend(names, lines=True, extra=extra) + _boxed(made, block.get("x"), block.get("y"), square=diagonal)
+
+
+def _common(across: Values, up: Values) -> Values:
+    """The range that both axes of a plot with a diagonal have: 0 to 1 where everything lies in it."""
+    known = [v for v in (*across, *up) if v is not None]
+    return [0, 1] if all(0 <= v <= 1 for v in known) else known
 
 
 def histogram(block: Block) -> str:
