@@ -30,15 +30,15 @@ def check(case: Case) -> None:
     """
     kind, label, task = case.columns[case.label.column].type, case.label, case.model.task
     numeric = kind in ("number", "bool")
-    if kind == "timestamp":
-        raise CaseError(label.column, "be a number, bool, string or id column", kind, "Change 'label' in case.yaml.")
     remedy = "Change 'label' or model.task in case.yaml."
+    if kind == "timestamp":
+        raise CaseError(label.column, "be a number, bool, string or id column", kind, remedy)
     if task == "regression" and not numeric:
         raise CaseError(label.column, "be a number column: the task is regression", kind, remedy)
-    if task == "binary" and label.positive is None and not numeric:
-        raise CaseError("label.positive", "be given for a binary label of texts", None, remedy)
     if label.above is not None and not numeric:
         raise CaseError(label.column, "be a number column: label.above compares it", kind, remedy)
+    if task == "binary" and label.positive is None and not numeric:
+        raise CaseError("label.positive", "be given for a binary label of texts", None, remedy)
 
 
 @dataclass(frozen=True)
@@ -96,4 +96,4 @@ def _texts(column: pa.ChunkedArray, kind: ColumnType) -> Array:
 
 def _faults(wrong: Mask, name: str, rule: str, values: Array) -> Iterator[tuple[int, str]]:
     for at in np.flatnonzero(wrong).tolist():
-        yield at, f"{name!r} must {rule}. Got {values[at]!r}."
+        yield at, f"{name!r} must {rule}. Got {float(values[at])!r}."
