@@ -153,11 +153,10 @@ def _categories(title: str, bins: CategoryBins, base: Counts, now: Counts) -> Bl
     """The most frequent values, then all others together, then missing."""
     most = min(_VALUES, len(bins.values))
     names = [*bins.values[:most], "(other)", "(missing)"]
-    counts = {
-        sample: [*values[:most].tolist(), int(values[most:-1].sum()), int(values[-1])]
-        for sample, values in (("baseline", base), ("now", now))
-    }
-    return blocks.categories(title, names, counts)
+    shown = [[*values[:most].tolist(), int(values[most:-1].sum()), int(values[-1])] for values in (base, now)]
+    known = [i for i in range(len(names)) if i < most or any(values[i] for values in shown)]
+    counts = {sample: [values[i] for i in known] for sample, values in zip(("baseline", "now"), shown, strict=True)}
+    return blocks.categories(title, [names[i] for i in known], counts)
 
 
 def _table(columns: Sequence[ColumnDrift]) -> Block:
