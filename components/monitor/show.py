@@ -37,6 +37,8 @@ def _shortened(found: Findings) -> str:
 def _performed(known: Performance) -> str:
     assert known.estimate is not None
     e = known.estimate
+    if not math.isfinite(e.value):
+        return f"{known.metric} is undefined on {known.rows:,} labelled rows"
     said = f"{known.metric} {e.value:.4g} ({e.low:.4g} to {e.high:.4g}) on {known.rows:,} labelled rows"
     return said if known.validation is None else f"{said}, {known.validation:.4g} in validation"
 
