@@ -145,6 +145,10 @@ class Endpoints(Protocol):
 class Tracking(Protocol):
     """Experiment tracking: one run per training."""
 
+    def prepare(self) -> None:
+        """Begins what `log` needs and takes time, beside the caller's own work; `log` does without it."""
+        ...
+
     def log(
         self,
         experiment: str,

@@ -1,0 +1,1 @@
+"""train: a scikit-learn pipeline, exported to ONNX and proven equal to it."""
