@@ -20,7 +20,7 @@ import pyarrow.ipc
 from components.core import periods
 from components.core.events import ARRIVAL, ENTITY, EVENT_TIME
 
-RUN_BYTES = 256 * 1024 * 1024
+RUN_BYTES = 64 * 1024 * 1024
 
 Indices = npt.NDArray[np.int64]
 

@@ -68,35 +68,21 @@ def work(context: step.Context, plan: Plan) -> step.Result:
             references = {n: _reference(context, plan, n, r, dead) for n, r in plan.case.references.items()}
             counts = _read_events(context, plan, dead, spill)
         except DataError:
-            if dead.counts:
+            if dead.counts:  # what is wrong must be there to look at
                 dead.publish()
             raise
         plans.check_unchanged(context.ports, plan)
-        newest = spill.newest()
-        window = plans.window(plan, list(spill.counts()), newest)
+        window = plans.window(plan, list(spill.counts()), spill.newest())
         partitions = _write_events(context, plan, window, spill, counts)
-    if not partitions and plan.asked.purpose == "train":
-        rule = f"fill at least one {plan.case.split.by}, or the window that is named"
-        remedy = "Give more history, or a smaller period in 'split'."
-        raise DataError("events", rule, f"the newest at {newest}", remedy, where=plan.case.source.path)
     dead.publish()
     _publish_references(context.outputs["references"], references)
-    info = {
-        "counts": counts,
-        "window": window.texts(),
-        "warmup_from": events.iso(window.warmup),
-        "sources": plan.sources(),
-        "purpose": plan.asked.purpose,
-    }
-    manifest = artifacts.publish(
-        context.outputs["events"], "events", schema=events.schema(plan.case), partitions=partitions, info=info
-    )
-    names = dict(zip(("window_start", "window_end"), window.texts(), strict=True))
+    snapshot = _publish_events(context, plan, window, partitions, counts)
+    start, stop = window.texts()
     return step.Result(
         rows_in=counts["read"],
         rows_out=counts["good"],
         summary=_summary(plan, counts, window, partitions),
-        parameters={**names, "snapshot": manifest.digest},
+        parameters={"window_start": start, "window_end": stop, "snapshot": snapshot},
         report={"blocks": _report(plan, counts, window, partitions, dead)},
     )
 
@@ -176,7 +162,26 @@ def _write_events(context: step.Context, plan: Plan, window: Window, spill: Spil
             writer = PartitionWriter(context.outputs["events"], key, events.schema(case), time=events.EVENT_TIME)
             writer.write(table.take(order))
             partitions.append(writer.close())
+    if not partitions and asked.purpose == "train":
+        rule = f"fill at least one {case.split.by}, or the window that is named"
+        remedy = "Give more history, or a smaller period in 'split'."
+        raise DataError("events", rule, f"the newest at {spill.newest()}", remedy, where=case.source.path)
     return partitions
+
+
+def _publish_events(
+    context: step.Context, plan: Plan, window: Window, partitions: list[Partition], counts: Counts
+) -> str:
+    """The digest of the published events."""
+    info = {
+        "counts": counts,
+        "window": window.texts(),
+        "warmup_from": events.iso(window.warmup),
+        "sources": plan.sources(),
+        "purpose": plan.asked.purpose,
+    }
+    root, schema = context.outputs["events"], events.schema(plan.case)
+    return artifacts.publish(root, "events", schema=schema, partitions=partitions, info=info).digest
 
 
 def _summary(plan: Plan, counts: Counts, window: Window, partitions: list[Partition]) -> str:
