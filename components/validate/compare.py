@@ -40,7 +40,7 @@ def _told(field: Any, value: Any) -> str:
         return str(field.enum_type.values_by_number[value].name)
     if field.name == "presence":
         return f"in at least {100 * value.min_fraction:g} % of the rows" if value.min_fraction else "in some row"
-    if field.message_type is not None and not isinstance(value, list) and hasattr(value, "ListFields"):
+    if hasattr(value, "ListFields"):
         return str(text_format.MessageToString(value, as_one_line=True)) or "set"
     return str(value)
 

@@ -46,17 +46,18 @@ def test_counts_and_moments_are_those_of_the_rows(statistics: Any) -> None:
     assert [found.mean, found.deviation] == pytest.approx([values.mean(), values.std()])
 
 
-def test_the_quantiles_are_right_to_half_a_bucket(statistics: Any) -> None:
+def test_the_quantiles_are_right_to_a_fifth_of_a_percent(statistics: Any) -> None:
     rows = artifacts.read_all(expected.EVENTS, artifacts.read_manifest(expected.EVENTS, "events"))
     for name in ("air_time", "distance", "time_hour"):
         column = rows.column(name).drop_null()
         values = np.sort(column.cast(pa.int64()).to_numpy().astype(float))
         buckets = measure.summaries(statistics, {name: "number"})[0].buckets
         reached = np.cumsum([b.rows for b in buckets]) / len(values)
+        tolerance = 0.002 + 1 / len(values)
         low = np.searchsorted(values, [b.high for b in buckets], side="left") / len(values)
         high = np.searchsorted(values, [b.high for b in buckets], side="right") / len(values)
-        assert np.all(reached >= low - 0.01)
-        assert np.all(reached <= high + 0.01)
+        assert np.all(reached >= low - tolerance)
+        assert np.all(reached <= high + tolerance)
 
 
 def test_however_the_rows_are_sharded_the_counts_are_equal(case: Case, orders: Orders) -> None:
@@ -81,7 +82,7 @@ def test_a_frequent_value_is_listed_among_thousands_of_rare_ones_and_those_are_n
     types: dict[str, Any] = {"v": "string"}
     found = measure.summaries(measure.statistics([pa.table({"v": names})], types), types)[0]
     assert [value for value, _ in found.top] == ["often"]
-    assert found.unique == pytest.approx(9001, rel=0.02)
+    assert found.unique == 9001
 
 
 def test_a_nan_is_missing_as_a_null_is(case: Case, orders: Orders) -> None:

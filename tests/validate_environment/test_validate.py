@@ -233,6 +233,26 @@ class TestReference:
         validate(launch, write_orders(purpose="predict"))
         assert reference.name(ports(launch).blobs, "orders", None) is None
 
+    def test_ended_before_its_statistics_became_the_reference_the_next_run_makes_them(
+        self,
+        validate: Callable[..., Any],
+        launch_orders: Launches,
+        write_orders: Events,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        launch, events = launch_orders("job-1", schema=DRIFT), write_orders()
+        with monkeypatch.context() as patch:
+            patch.setattr(reference, "keep", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+            with pytest.raises(SystemExit):
+                task.run(launch, events=str(events), statistics=str(tmp_path / "ended"))
+        assert reference.name(ports(launch).blobs, "orders", None) is None
+        result, root = validate(launch_orders("job-2", schema=DRIFT), events)
+        assert not result.reused
+        found = reference.name(ports(launch).blobs, "orders", None)
+        assert found is not None
+        assert reference.read(ports(launch).blobs, found) == named(root, "stats.pb")
+
     def test_an_altered_reference_is_refused(
         self, validate: Callable[..., Any], launch_orders: Launches, write_orders: Events, tmp_path: Path
     ) -> None:
