@@ -168,12 +168,22 @@ def _section(index: int, step: StepRecord) -> str:
     head = tag("div", name, badge(step.state, step.state), _measures(step), class_="step-head")
     summary = tag("p", escape(step.summary), class_="summary") if step.summary else ""
     error = tag("pre", escape(step.error), class_="error") if step.error else ""
-    figures = [tag("div", tag("dt", escape(n)), tag("dd", escape(number(v)))) for n, v in step.metrics.items()]
-    metrics = tag("dl", *figures, class_="metrics") if figures else ""
+    told = _told(step)
+    metrics = {} if set(step.metrics) <= told else step.metrics
+    figures = [tag("div", tag("dt", markup.name(n)), tag("dd", escape(number(v)))) for n, v in metrics.items()]
+    listed = tag("dl", *figures, class_="metrics") if figures else ""
     outputs = draw([{"type": "facts", "items": list(step.parameters.items())}]) if step.parameters else ""
     more = tag("details", tag("summary", "Outputs"), outputs) if outputs else ""
-    body = summary + error + metrics + draw(_blocks(step)) + more
+    body = summary + error + listed + draw(_blocks(step)) + more
     return tag("section", head, body, class_="step", id=anchor(step.step))
+
+
+def _told(step: StepRecord) -> set[str]:
+    """The names that its blocks give a value: metrics among them need not be told twice."""
+    blocks = [b for b in _blocks(step) if isinstance(b, dict) and isinstance(b.get("rows"), list)]
+    names = {r.get("name") for b in blocks for r in b["rows"] if isinstance(r, dict)}
+    names |= {r[0] for b in blocks for r in b["rows"] if isinstance(r, list) and r and isinstance(r[0], str)}
+    return {name for name in names if isinstance(name, str)}
 
 
 def _measures(step: StepRecord) -> str:

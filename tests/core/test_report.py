@@ -186,6 +186,14 @@ def test_a_refused_model_is_no_failed_run() -> None:
     assert "roc_auc is below its floor" in text
 
 
+@pytest.mark.parametrize(("names", "times"), [(("roc_auc", "f1"), 1), (("roc_auc",), 2)])
+def test_metrics_are_listed_unless_a_block_tells_them_all(names: tuple[str, ...], times: int) -> None:
+    shown = blocks.table("Metrics", ["metric", "value"], [[name, 0.5] for name in names])
+    step = StepRecord("train", "done", metrics={"roc_auc": 0.5, "f1": 0.5}, report={"blocks": [shown]})
+    text = Page(report.render(RunRecord("job", "batch", "case", ("train",), {"train": step}))).text
+    assert text.count("roc_auc") == times
+
+
 def test_hostile_text_is_shown_as_it_is() -> None:
     made = report.render(sample_runs.hostile())
     made.encode()

@@ -59,7 +59,10 @@ def _drawn(name: str, block: Block) -> str:
 
 
 def _facts(block: Block) -> str:
-    pairs = (tag("div", tag("dt", markup.name(name)), tag("dd", _cell(value))) for name, value in block["items"])
+    pairs = (
+        tag("div", tag("dt", markup.name(name)), tag("dd", markup.name(number(value))))
+        for name, value in block["items"]
+    )
     return tag("dl", *pairs, class_="facts")
 
 
@@ -122,7 +125,7 @@ def _numeric(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _cell(value: Any, *, padded: bool = False) -> str:
+def _cell(value: Any, *, padded: bool) -> str:
     return tag("bdi", escape(number(value, padded=padded)))
 
 

@@ -42,8 +42,8 @@ def kind(state: str) -> str:
 
 
 def name(text: object) -> str:
-    """A name that may break after its underscores, and whose direction stays its own."""
-    return tag("bdi", escape(text).replace("_", "_<wbr>"))
+    """A name that may break after its underscores, dots and slashes, and whose direction stays its own."""
+    return tag("bdi", re.sub(r"([_./])(?=\w)", r"\1<wbr>", escape(text)))
 
 
 def badge(state: State, words: str) -> str:

@@ -103,7 +103,7 @@ dd{margin:0;font-variant-numeric:tabular-nums}
 .note{color:var(--muted);font-size:.87rem;margin-top:.6rem}
 .text{white-space:pre-wrap;max-width:75ch}
 .facts{display:grid;gap:.3rem}
-.facts>div{display:grid;grid-template-columns:minmax(6rem,2fr) 3fr;gap:1rem;padding:.18rem 0;
+.facts>div{display:grid;grid-template-columns:minmax(6rem,1fr) 2fr;gap:1rem;padding:.18rem 0;
  border-top:1px solid var(--grid)}
 .facts>div:first-child{border-top:0}
 .reasons{padding-left:1.2rem;margin-top:.7rem;display:grid;gap:.25rem}
