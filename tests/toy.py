@@ -105,11 +105,14 @@ class Toy:
         artifacts.publish(root, "model", files=written)
         return root
 
-    def evaluation(self, name: str, model_root: Path, accepted: bool = True, **change: Any) -> Path:
-        """An evaluation of that model."""
+    def evaluation(
+        self, name: str, model_root: Path, *, accepted: bool = True, champion: int | None = None, **change: Any
+    ) -> Path:
+        """An evaluation of that model, beside that champion."""
         root, identity = self.root / name, Model.from_json((model_root / model.FILE).read_bytes()).identity
         reason = "Every floor is reached." if accepted else "roc_auc is 0.5, below its floor 0.8."
-        body = {"accepted": accepted, "reasons": [reason], "model": identity, "metrics": {"roc_auc": 0.9}} | change
+        body: dict[str, Any] = {"accepted": accepted, "reasons": [reason], "model": identity}
+        body |= {"champion": champion and {"version": champion}, "metrics": {"roc_auc": 0.9}} | change
         file = artifacts.write_file(root, "evaluation.json", json.dumps(body).encode())
         artifacts.publish(root, "evaluation", files=[file])
         return root

@@ -21,6 +21,8 @@ class Verdict:
     reasons: tuple[str, ...]
     model: str
     """The identity of the model that was evaluated."""
+    champion: int | None
+    """The version that it was compared with; None where there was none, or where it is the champion itself."""
     metrics: dict[str, float]
 
 
@@ -31,6 +33,7 @@ def read(root: Path) -> Verdict:
         raw: dict[str, Any] = json.loads(artifacts.read_named(root, manifest, FILE))
         accepted = raw["accepted"]
         metrics = {name: float(value) for name, value in raw["metrics"].items()}
-        return Verdict(accepted is True, tuple(raw["reasons"]), str(raw["model"]), metrics)
+        champion = None if raw["champion"] is None else int(raw["champion"]["version"])
+        return Verdict(accepted is True, tuple(raw["reasons"]), str(raw["model"]), champion, metrics)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ArtifactError(FILE, "be an evaluation", str(error), "Evaluate again.", where=str(root)) from error

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from components import step
 from components.adapters.ports import Pointer, Ports
 from components.core import verdict
-from components.core.errors import CaseError, ConflictError
+from components.core.errors import CaseError, ConflictError, ModelError
+from components.core.verdict import Verdict
 
 
 def run(launch: step.Launch, *, version: str, evaluation: str) -> step.Result:
@@ -27,8 +29,10 @@ def run(launch: step.Launch, *, version: str, evaluation: str) -> step.Result:
 def work(context: step.Context, version: str) -> step.Result:
     found = verdict.read(context.inputs["evaluation"])
     case, ports = context.case.name, context.ports
-    if version and found.accepted:
-        live, summary = _promote(ports, case, _number(version), context.launch.job, found.reasons)
+    if found.accepted:
+        number = _number(version)
+        _check(ports, case, number, found)
+        live, summary = _promote(ports, case, number, found, context.launch.job)
     else:
         live = ports.endpoints.pointer(case)
         summary = "Nothing deployed, the gate refused" + (
@@ -40,27 +44,35 @@ def work(context: step.Context, version: str) -> step.Result:
 
 
 def _number(version: str) -> int:
-    if not version.isascii() or not version.isdigit():
+    if not re.fullmatch(r"[1-9][0-9]{0,8}", version):
         raise CaseError("version", "be a registered version's number", version, "Hand over register's output.")
     return int(version)
 
 
-def _promote(ports: Ports, case: str, version: int, job: str, reasons: tuple[str, ...]) -> tuple[Pointer, str]:
-    """The pointer with `version` as champion. Raises ConflictError where somebody else keeps changing it."""
-    ports.registry.fetch(case, version)  # whole and unaltered, before anything moves
+def _check(ports: Ports, case: str, version: int, found: Verdict) -> None:
+    """Before anything moves: it is the model that was accepted, whole and unaltered."""
+    identity = ports.registry.get(case, version).identity
+    if identity != found.model:
+        remedy = "Deploy the version of the model that was evaluated."
+        raise ModelError("version", f"be the accepted model, {found.model}", f"{version}: {identity}", remedy)
+    ports.registry.fetch(case, version)
+
+
+def _promote(ports: Ports, case: str, version: int, found: Verdict, job: str) -> tuple[Pointer, str]:
+    """The pointer with `version` as champion, and what was done.
+
+    Raises
+    ------
+    ConflictError
+        The champion is another one than the verdict was found against, or somebody keeps changing the pointer.
+    """
     before = ports.endpoints.pointer(case)
-    try:
-        return _change(ports, before, version, job, reasons)
-    except ConflictError:
-        now = ports.endpoints.pointer(case)
-        if (now.champion, now.challenger) != (before.champion, before.challenger):
-            raise  # a promotion or rollback came between: it was decided on other facts
-        return _change(ports, now, version, job, reasons)
-
-
-def _change(ports: Ports, before: Pointer, version: int, job: str, reasons: tuple[str, ...]) -> tuple[Pointer, str]:
     if before.champion == version:
         return before, f"Version {version} is champion already"
+    if before.champion != found.champion:
+        was = f"version {found.champion}" if found.champion else "none"
+        remedy = "Run again: the model is then compared with this one."
+        raise ConflictError("champion", f"be {was}, as when the model was evaluated", before.champion, remedy)
     wanted = replace(
         before,
         champion=version,
@@ -68,7 +80,7 @@ def _change(ports: Ports, before: Pointer, version: int, job: str, reasons: tupl
         challenger=None,
         split=0,
         by=job,
-        why=" ".join(reasons),
+        why=" ".join(found.reasons),
     )
     after = f" after version {before.champion}" if before.champion else ""
     return ports.endpoints.change(wanted), f"Version {version} is champion{after}"

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from components.core import artifacts
 from components.core.artifacts import Manifest
-from components.core.columns import ARROW, Columns, ColumnType, columns_of, to_numpy
+from components.core.columns import Columns, ColumnType, columns_of, to_numpy
 from components.core.errors import DataError
 from components.core.metrics import Measure, Task, measure
 from components.core.ranking import Floats
@@ -80,9 +80,7 @@ def check(manifest: Manifest, scorer: Scorer, who: str) -> None:
     """
     if not manifest.rows:
         raise DataError("holdout", "have rows", 0, "Give a longer history, or other periods in 'split'.")
-    present = dict(manifest.schema)
-    inputs = [(name, str(ARROW[cast(ColumnType, kind)])) for name, kind in scorer.model.inputs]
-    lacking = [f"{name} ({kind})" for name, kind in inputs if present.get(name) != kind]
+    lacking = scorer.lacking(dict(manifest.schema))
     if lacking:
         remedy = "Keep these columns in the case until a model without them is champion."
         raise DataError("holdout", f"have the input columns of the {who}", f"without {', '.join(lacking)}", remedy)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -13,12 +12,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components import step
+from components.adapters import live
+from components.adapters.live import Live
 from components.adapters.ports import Blobs, Tables
 from components.core import artifacts, events
 from components.core.artifacts import Manifest, PartitionWriter
 from components.core.columns import ARROW, ColumnType, columns_of
-from components.core.errors import ConflictError
-from components.core.scorer import Scorer
+from components.core.errors import ConflictError, DataError
 
 LABEL = "_label"
 _KEPT = (events.ENTITY, events.EVENT_TIME)
@@ -57,43 +57,47 @@ def table_name(case: str) -> str:
     return f"predictions_{case.replace('-', '_')}"
 
 
-@dataclass(frozen=True)
-class Champion:
-    version: int
-    scorer: Scorer
-
-
 def work(context: step.Context, *, moves: bool) -> step.Result:
     root, out = context.inputs["score"], context.outputs["predictions"]
     manifest = artifacts.read_manifest(root, "enriched")
-    champion = _champion(context)
+    champion = _champion(context, manifest)
     if champion is None or not manifest.rows:
         artifacts.publish(out, "predictions", schema=schema(manifest))
         why = "there is no champion" if champion is None else "no new rows"
         return step.Result(manifest.rows, 0, f"Nothing to predict: {why}", {"table": ""})
-    table, span = table_name(context.case.name), _span(manifest)
     partitions = []
     for partition in manifest.partitions:
         writer = PartitionWriter(out, partition.key, schema(manifest), time=events.EVENT_TIME)
-        scored = pa.concat_tables(list(_scored(root, manifest, partition.key, champion)))
-        writer.write(scored)
+        for scored in _scored(root, manifest, partition.key, champion):
+            writer.write(scored)
         partitions.append(writer.close())
-        _merge(context.ports.tables, table, partition.key, scored, span)
         context.say(f"{partition.key}: {partition.rows:,} rows by version {champion.version}")
-    artifacts.publish(out, "predictions", schema=schema(manifest), partitions=partitions)
+    made = artifacts.publish(out, "predictions", schema=schema(manifest), partitions=partitions)
+    # The table changes only once every row has been scored.
+    table, span = table_name(context.case.name), _span(manifest)
+    for partition in made.partitions:
+        rows = artifacts.read_tables(out, made, partitions=[partition.key])
+        _merge(
+            context.ports.tables, table, partition.key, pa.concat_tables([schema(manifest).empty_table(), *rows]), span
+        )
     if moves:
         _move_watermark(context.ports.blobs, context.case.name, span[1])
     summary = f"{manifest.rows:,} rows by version {champion.version} into the table {table}"
     return step.Result(manifest.rows, manifest.rows, summary, {"table": table, "version": str(champion.version)})
 
 
-def _champion(context: step.Context) -> Champion | None:
-    pointer = context.ports.endpoints.pointer(context.case.name)
-    if pointer.champion is None:
+def _champion(context: step.Context, manifest: Manifest) -> Live | None:
+    """The pointer's champion, or None. Raises DataError where it takes a column that the rows lack."""
+    version = context.ports.endpoints.pointer(context.case.name).champion
+    if version is None:
         return None
-    registered = context.ports.registry.get(context.case.name, pointer.champion)
-    folder = context.ports.registry.fetch(context.case.name, pointer.champion)
-    return Champion(pointer.champion, Scorer.open(folder, registered.tags["bundle"]))
+    champion = live.load(context.ports, context.case.name, version)
+    lacking = champion.scorer.lacking(dict(manifest.schema))
+    if lacking:
+        remedy = "Keep these columns in the case until a model without them is champion."
+        rule = f"have the input columns of the champion, version {version}"
+        raise DataError("score", rule, f"without {', '.join(lacking)}", remedy)
+    return champion
 
 
 def schema(manifest: Manifest) -> pa.Schema:
@@ -112,7 +116,7 @@ def schema(manifest: Manifest) -> pa.Schema:
     )
 
 
-def _scored(root: Path, manifest: Manifest, key: str, champion: Champion) -> Iterator[pa.Table]:
+def _scored(root: Path, manifest: Manifest, key: str, champion: Live) -> Iterator[pa.Table]:
     types = cast(dict[str, ColumnType], dict(champion.scorer.model.inputs))
     for rows in artifacts.read_tables(root, manifest, partitions=[key]):
         found = champion.scorer.predict(columns_of(rows, types))
