@@ -126,7 +126,7 @@ def _tiles(record: RunRecord, steps: Sequence[StepRecord]) -> str:
         ("Rows read", number(first.rows_in if first else None), f"by {first.step}" if first else ""),
         ("Peak memory", size(top.peak_memory if top else None), f"in {top.step}" if top else ""),
     ]
-    tiles += [*_headline(steps), *_champion(steps)]
+    tiles += [*_headline(steps), *_live(steps)]
     made = (
         tag("div", tag("dt", markup.name(name)), tag("dd", escape(value), tag("small", escape(more)) if more else ""))
         for name, value, more in tiles
@@ -146,9 +146,12 @@ def _headline(steps: Sequence[StepRecord]) -> list[tuple[str, str, str]]:
     return []
 
 
-def _champion(steps: Sequence[StepRecord]) -> list[tuple[str, str, str]]:
+def _live(steps: Sequence[StepRecord]) -> list[tuple[str, str, str]]:
+    """What the steps' outputs say of the champion and of drift."""
     found = [(s, s.parameters["champion"]) for s in steps if s.parameters.get("champion")]
-    return [("Champion", f"version {version}", f"after {step.step}") for step, version in found[:1]]
+    tiles = [("Champion", f"version {version}", f"after {step.step}") for step, version in found[:1]]
+    drift = [(s, s.parameters["drift"]) for s in steps if s.parameters.get("drift")]
+    return tiles + [("Drift", text, f"says {step.step}") for step, text in drift[:1]]
 
 
 def _route(record: RunRecord) -> str:

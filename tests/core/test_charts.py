@@ -133,12 +133,14 @@ def test_an_interval_shows_value_ends_and_bar() -> None:
     made = intervals(blocks.intervals("t", [row]))
     assert re.search(r'x1="50%" x2="100%" y1="50%" y2="50%" class="whisker"', made)
     assert re.search(r'x1="0%" x2="0%" y1="0" y2="100%" class="floor"', made)
-    assert "<b>0.931</b> <span>0.900 to 1.00</span> <span>· bar 0.800</span>" in made
+    assert "<b>0.931</b> <span>0.900 to 1.00 · bar 0.800</span>" in made
     assert "<small>72,640 rows</small>" in made
 
 
 def test_rows_without_a_group_measure_unlike_things_and_have_an_axis_each() -> None:
-    rmse, r2 = ({"name": n, "value": v, "low": v - w, "high": v + w} for n, v, w in (("rmse", 40, 1), ("r2", 0.8, 0.01)))
+    rmse, r2 = (
+        {"name": n, "value": v, "low": v - w, "high": v + w} for n, v, w in (("rmse", 40, 1), ("r2", 0.8, 0.01))
+    )
     assert re.findall(r'cx="([\d.]+)%"', intervals(blocks.intervals("t", [rmse, r2]))) == ["50", "50"]
     grouped = [{**r, "group": "same"} for r in (rmse, r2)]
     assert re.findall(r'cx="([\d.]+)%"', intervals(blocks.intervals("t", grouped))) == ["80", "1.6"]

@@ -128,6 +128,7 @@ def test_a_finished_run_tells_its_state_its_gate_and_its_figures() -> None:
         "2025-11-21",
         "roc_auc0.9310.928 to 0.934",
         "Championversion 7",
+        "Driftno drift",
     ):
         assert words in text
 

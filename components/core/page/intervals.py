@@ -71,11 +71,9 @@ def _upright(value: float, scale: Axis, style: str, top: str = "0", bottom: str 
 def _words(r: Row) -> str:
     value, low, high, bar = (number(v, padded=True) if v is not None else None for v in _values(r))
     parts = [tag("b", escape(number(value)))]
-    if low is not None and high is not None:
-        parts.append(tag("span", escape(f"{low} to {high}")))
-    if bar is not None:
-        parts.append(tag("span", escape(f"· bar {bar}")))
-    return " ".join(parts)
+    more = [f"{low} to {high}"] if low is not None and high is not None else []
+    more += [f"bar {bar}"] if bar is not None else []
+    return " ".join([*parts, tag("span", escape(" · ".join(more)))] if more else parts)
 
 
 def _ticks(scale: Axis) -> str:

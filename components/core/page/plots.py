@@ -59,7 +59,7 @@ def histogram(block: Block) -> str:
             drawn.append(_outlined(places, values, x, y, i))
     said = "; ".join(f"{name}: {number(_sum(values))} rows in {slots} bins" for name, values in counts.items())
     notes = [t for t in (note, str(block.get("note") or "")) if t]
-    made = _boxed(_svg(block, said, _frame(x, y), *drawn), "", unit)
+    made = _boxed(_svg(block, said, _frame(x, y), *drawn), "", unit if unit == "rows" else "% of rows")
     return (legend(list(counts)) if len(counts) > 1 else "") + made + notes_below(notes)
 
 

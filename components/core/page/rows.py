@@ -37,8 +37,11 @@ def bars(block: Block) -> str:
     """One bar per name, from zero."""
     names, values, unit = block["names"], block["values"], str(block.get("unit") or "")
     scale, short = bare(values), len(unit) <= _SHORT
-    drawn = zip(names, values, strict=True)
-    rows = [row(name, _bar(value, scale, 0), escape(_value(value, unit if short else ""))) for name, value in drawn]
+    drawn, padded = zip(names, values, strict=True), any(v is not None and v != int(v) for v in values)
+    rows = [
+        row(name, _bar(value, scale, 0), escape(_value(value, unit if short else "", padded=padded)))
+        for name, value in drawn
+    ]
     return ("" if short else tag("p", escape(unit), class_="unit")) + long(rows, table)
 
 
@@ -56,7 +59,10 @@ def _beside(names: Sequence[object], counts: Mapping[str, Values]) -> list[str]:
     for i, name in enumerate(names):
         cells = [(values[i], counts[sample][i]) for sample, values in heights.items()]
         drawn = "".join(_bar(share, scale, at, count) for at, (share, count) in enumerate(cells))
-        words = "".join(tag("div", escape(_value(count if unit == "rows" else share, unit))) for share, count in cells)
+        words = "".join(
+            tag("div", escape(_value(count if unit == "rows" else share, unit, padded=unit == "%")))
+            for share, count in cells
+        )
         rows.append(row(name, drawn, words))
     return rows
 
@@ -92,8 +98,9 @@ def row(name: object, drawn: str, words: str, *, rows: int | None = None) -> str
     return tag("tr", tag("th", said, scope="row"), tag("td", drawn, class_="drawn"), tag("td", words, class_="value"))
 
 
-def _value(value: Any, unit: str) -> str:
-    return number(value) if value is None or unit in ("", "rows") else f"{number(value)} {unit}"
+def _value(value: Any, unit: str, *, padded: bool = False) -> str:
+    shown = number(value, padded=padded)
+    return shown if value is None or unit in ("", "rows") else f"{shown} {unit}"
 
 
 def _bar(value: float | None, scale: Axis, index: int, count: object = None) -> str:

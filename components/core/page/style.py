@@ -171,7 +171,7 @@ _CHARTS = """
 .diagonal{stroke:var(--muted);stroke-dasharray:4 4}
 polyline{fill:none;stroke:var(--c);stroke-width:2.2;stroke-dasharray:var(--dash);vector-effect:non-scaling-stroke;
  stroke-linejoin:round}
-.outline polyline{stroke-dasharray:none}
+.outline polyline{stroke-dasharray:none;fill:var(--c);fill-opacity:.13}
 .curve circle{fill:var(--c);stroke:var(--surface);stroke-width:1.5}
 .bins rect{fill:var(--c);opacity:.72;stroke:var(--surface);stroke-width:.7}
 .bins rect:hover{opacity:1}
