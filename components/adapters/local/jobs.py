@@ -35,6 +35,7 @@ class BeamJobs:
 
 
 def _last_line(error: Exception) -> str:
-    """What a worker raised stands at the end of the traceback that it sent."""
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[-1].strip() if lines else type(error).__name__
+    """What a worker raised, which stands at the end of the traceback that another process sent."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    last = lines[-1] if lines else ""
+    return last if isinstance(error, RuntimeError) and last else f"{type(error).__name__}: {last}"
