@@ -155,9 +155,12 @@ class Bench:
         return artifacts.publish(root, "events", schema=table.schema, partitions=made, info=info)
 
     def run(self, purpose: str = "train") -> Result:
-        paths = {name: str(self.path(name)) for name in ("events", "references", "statistics")}
-        outputs = {name: str(self.path(name)) for name in ("features", "holdout", "score", "dead_letter")}
-        return task.run(self.launch(), purpose=purpose, **paths, **outputs)
+        return task.run(self.launch(), purpose=purpose, **self.paths())
+
+    def paths(self) -> dict[str, str]:
+        """What a pipeline hands to the task."""
+        names = ("events", "references", "statistics", "features", "holdout", "score", "dead_letter")
+        return {name: str(self.path(name)) for name in names}
 
     def path(self, name: str) -> Path:
         return self.root / "artifacts" / name
