@@ -13,6 +13,7 @@ GLIBC := $(shell getconf GNU_LIBC_VERSION 2>/dev/null | cut -d' ' -f2)
 TFDV := $(if $(filter 2.39,$(firstword $(sort $(GLIBC) 2.39))),validate,validate-legacy)
 
 export PYTHONSAFEPATH := 1
+unexport PYTHONDONTWRITEBYTECODE
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -39,7 +40,7 @@ golden: $(VENVS)/dev/.stamp ## the compiled pipelines that the tests compare wit
 	sed -i 's/sdkVersion: kfp-.*/sdkVersion: kfp-MASKED/' tests/golden/pipelines/*.yaml
 
 docs: $(VENVS)/dev/.stamp ## the generated pages: docs/case.md, docs/cli.md, parts of the README
-	$(VENVS)/dev/bin/python -m pipelines.launch.docs
+	$(VENVS)/dev/bin/python -m pipelines.docs
 
 bench: setup data $(VENVS)/dev/.stamp ## every benchmark; tables here, JSON in benchmarks/out/
 	for script in benchmarks/[a-z]*.py; do $(VENVS)/dev/bin/python $$script; done

@@ -113,7 +113,7 @@ def store_bundle(ports: Ports, built: bundle.Bundle) -> None:
 
 def store_operations(ports: Ports, operations: Operations) -> str:
     """Stores `operations.json` under its digest, which is returned."""
-    data = case.canonical_json(operations.model_dump(mode="json")).encode()
+    data = case.resolved_json(operations).encode()
     digest = artifacts.sha256(data)
     if not ports.blobs.exists(operations_path(digest)):
         ports.blobs.write(operations_path(digest), data)
@@ -179,7 +179,7 @@ def perform(
         return result
 
 
-def _terminated(number: int, frame: FrameType | None) -> None:
+def _terminated(number: int, _: FrameType | None) -> None:
     raise KeyboardInterrupt(f"signal {number}")
 
 

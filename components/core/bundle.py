@@ -1,6 +1,6 @@
 """The case bundle: the user's code and case, named by the digest of a canonical manifest.
 
-`case.json`, `operations.json` apart, `features.py`, its helpers and `schema.pbtxt` are taken by allow-list. The digest is the
+The resolved `case.json`, `features.py` with its helpers and `schema.pbtxt` are taken by allow-list. The digest is the
 sha256 over sorted NFC paths with the size and sha256 of each file, never over compressed bytes. A task accepts a
 bundle only by a digest that comes from outside it, and loads it as the package `esteira_case_<digest>`, so that the
 champion's and the challenger's code can live in one process.
@@ -54,7 +54,7 @@ def build(folder: Path) -> Bundle:
         The case or features.py is at fault, a file is a link, or the whole is over the cap.
     """
     case = cases.load(folder).case()
-    files = {"case.json": cases.canonical_json(case.model_dump(mode="json")).encode()}
+    files = {"case.json": cases.resolved_json(case).encode()}
     for path in sorted(folder.rglob("*")):
         name = unicodedata.normalize("NFC", path.relative_to(folder).as_posix())
         if not _allowed(name) or path.is_dir():
@@ -156,7 +156,7 @@ def read(folder: Path, digest: str) -> Bundle:
         names = sorted(str(name) for name in entries)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ArtifactError(MANIFEST, "be a bundle's manifest", str(error), remedy, where=where) from error
-    _check_size({name: 0 for name in names}, where=where)
+    _check_size(dict.fromkeys(names, 0), where=where)
     files: dict[str, bytes] = {}
     base = folder.resolve()
     for name in names:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -20,7 +21,7 @@ from components.core.columns import ColumnType
 from components.core.errors import CaseError
 
 _SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
-_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _CASE_NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _DURATION = re.compile(r"([1-9][0-9]*)(s|min|h|d)")
 
@@ -32,7 +33,7 @@ Scalar = bool | int | float | str | None
 
 def _identifier(value: str) -> str:
     if not _IDENTIFIER.fullmatch(value):
-        raise ValueError("be an identifier: letters, digits and _, not starting with a digit")
+        raise ValueError("be an identifier: letters, digits and _, starting with a letter")
     return value
 
 
@@ -450,12 +451,20 @@ def canonical_json(data: Any) -> str:
 
 
 def digest(data: Any) -> str:
-    """sha256 (64 hex) of the canonical JSON of `data`, or of the resolved section if it is one."""
-    if isinstance(data, BaseModel):
-        data = data.model_dump(mode="json")
-    return hashlib.sha256(canonical_json(data).encode()).hexdigest()
+    """sha256 (64 hex) of the canonical JSON of `data`, or of a model's resolved text."""
+    text = resolved_json(data) if isinstance(data, BaseModel) else canonical_json(data)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
-def section_digest(model: Strict, sections: tuple[str, ...]) -> str:
+def resolved_json(model: BaseModel, sections: Collection[str] | None = None) -> str:
+    """A model, or some of its sections, as JSON with every default written out.
+
+    Keys stay in the order in which they were declared: it is the order of the columns everywhere after.
+    """
+    include = None if sections is None else set(sections)
+    return json.dumps(model.model_dump(mode="json", include=include), separators=(",", ":"), ensure_ascii=False)
+
+
+def section_digest(model: Strict, sections: Collection[str]) -> str:
     """One digest of the named top-level sections, resolved; what a step does not name does not touch its reuse."""
-    return digest(model.model_dump(mode="json", include=set(sections)))
+    return hashlib.sha256(resolved_json(model, sections).encode()).hexdigest()

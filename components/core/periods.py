@@ -34,9 +34,9 @@ def starts(times: npt.NDArray[Any], by: By) -> npt.NDArray[Any]:
 def end(start: np.datetime64, by: By) -> np.datetime64:
     """The first moment after the period that starts at `start`."""
     if by == "month":
-        return (start.astype("datetime64[M]") + 1).astype("datetime64[us]")
+        return np.datetime64(start.astype("datetime64[M]") + 1, "us")
     length = {"hour": np.timedelta64(1, "h"), "day": np.timedelta64(1, "D"), "week": np.timedelta64(7, "D")}[by]
-    return start.astype("datetime64[us]") + length
+    return np.datetime64(start.astype("datetime64[us]") + length, "us")
 
 
 def key(start: np.datetime64, by: By) -> str:

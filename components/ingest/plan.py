@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
@@ -10,7 +9,7 @@ from typing import Any, Literal, cast
 import numpy as np
 
 from components.adapters.ports import Listed, Ports
-from components.core import bundle, periods
+from components.core import bundle, periods, watermark
 from components.core.case import Case, seconds, section_digest
 from components.core.errors import ArtifactError, CaseError, DataError
 from components.core.events import instant, iso
@@ -87,8 +86,8 @@ def _row(listed: Listed) -> list[Any]:
 
 def make(context: Context, asked: Asked) -> Plan:
     case, digest = _whose(context, asked.purpose)
-    watermark = _watermark(context.ports, case.name) if asked.purpose == "predict" and asked.start is None else None
-    return Plan(asked, case, digest, listings(context.ports, case), watermark)
+    seen = _watermark(context.ports, case.name) if asked.purpose == "predict" and asked.start is None else None
+    return Plan(asked, case, digest, listings(context.ports, case), seen)
 
 
 def listings(ports: Ports, case: Case) -> dict[str, list[Listed]]:
@@ -114,22 +113,9 @@ def _whose(context: Context, purpose: Purpose) -> tuple[Case, str]:
     return context.case, launched
 
 
-def watermark_path(case: str) -> str:
-    return f"watermarks/{case}.json"
-
-
 def _watermark(ports: Ports, case: str) -> int | None:
-    name = watermark_path(case)
-    if not ports.blobs.exists(name):
-        return None
-    data = ports.blobs.read(name)[0]
-    try:
-        return instant(json.loads(data)["to"])
-    except (ValueError, KeyError, TypeError) as error:
-        remedy = "Delete it; the score periods are then predicted again."
-        raise ArtifactError(
-            "watermark", 'be {"to": an ISO 8601 time}', data.decode(errors="replace"), remedy
-        ) from error
+    name = watermark.path(case)
+    return watermark.moment(ports.blobs.read(name)[0]) if ports.blobs.exists(name) else None
 
 
 @dataclass(frozen=True)

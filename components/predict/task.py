@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
@@ -15,7 +14,7 @@ from components import step
 from components.adapters import live
 from components.adapters.live import Live
 from components.adapters.ports import Blobs, Tables
-from components.core import artifacts, events
+from components.core import artifacts, events, watermark
 from components.core.artifacts import Manifest, PartitionWriter
 from components.core.columns import ARROW, ColumnType, columns_of
 from components.core.errors import ConflictError, DataError
@@ -147,19 +146,15 @@ def _merge(tables: Tables, table: str, key: str, rows: pa.Table, span: tuple[str
     tables.replace(table, key, rows)
 
 
-def watermark_path(case: str) -> str:
-    return f"watermarks/{case}.json"
-
-
 def _move_watermark(blobs: Blobs, case: str, to: str) -> None:
     """Forward only, and after the table's write: what is before it has been predicted."""
-    name = watermark_path(case)
+    name = watermark.path(case)
     for _ in range(_ATTEMPTS):
         data, generation = blobs.read(name) if blobs.exists(name) else (b"", 0)
-        if data and events.instant(json.loads(data)["to"]) >= events.instant(to):
+        if data and watermark.moment(data) >= events.instant(to):
             return
         try:
-            blobs.write(name, json.dumps({"to": to}).encode(), generation=generation)
+            blobs.write(name, watermark.content(to), generation=generation)
         except ConflictError:
             continue
         return

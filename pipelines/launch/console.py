@@ -10,6 +10,7 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
+from components.core import shown
 from components.core.record import RunRecord, StepRecord
 
 STYLES = {
@@ -22,22 +23,11 @@ STYLES = {
 }
 
 
-def duration(seconds: float | None) -> str:
-    """'0.4 s', '12 s', '3 min 5 s'."""
-    if seconds is None:
-        return ""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+def _plain(text: str) -> str:
+    return "" if text == shown.UNKNOWN else text
 
 
-def memory(size: int | None) -> str:
-    return "" if size is None else f"{size / 2**20:,.0f} MiB"
-
-
-def count(rows: int | None) -> str:
+def _count(rows: int | None) -> str:
     return "" if rows is None else f"{rows:,}"
 
 
@@ -63,7 +53,9 @@ class Progress:
     def ended(self, record: StepRecord) -> None:
         self.stop()
         sign, style = STYLES[record.state]
-        words = f"{record.step:<11} {duration(record.seconds):>8}  {record.summary or record.error or record.state}"
+        words = (
+            f"{record.step:<11} {shown.duration(record.seconds):>10}  {record.summary or record.error or record.state}"
+        )
         self._console.print(Text(f"{sign} ", style=style) + Text(words), soft_wrap=True, highlight=False)
 
     def stop(self) -> None:
@@ -83,8 +75,8 @@ def table(record: RunRecord) -> Table:
         step = record.step(name)
         sign, style = STYLES[step.state]
         state = Text(f"{sign} {step.state}", style=style)
-        cells = (duration(step.seconds), memory(step.peak_memory), count(step.rows_in), count(step.rows_out))
-        result.add_row(name, state, *cells)
+        told = (_plain(shown.duration(step.seconds)), _plain(shown.size(step.peak_memory)))
+        result.add_row(name, state, *told, _count(step.rows_in), _count(step.rows_out))
     return result
 
 

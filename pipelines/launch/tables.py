@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from components.core import shown
 from components.core.record import RunRecord
-from pipelines.launch.console import STYLES, duration
+from pipelines.launch.console import STYLES
 from pipelines.launch.models import Comparison, Row
 
 _SHOWN_METRICS = ("roc_auc", "f1", "accuracy", "log_loss", "rmse", "mae", "r2", "macro_f1")
@@ -23,12 +23,6 @@ def _table(*columns: str) -> Table:
     return result
 
 
-def _when(seconds: float | None) -> str:
-    if seconds is None:
-        return ""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
-
-
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"
 
@@ -38,13 +32,11 @@ def models(case: str, rows: Sequence[Row]) -> None:
     if not rows:
         Console().print(f"{case} has no version yet: esteira run {case} batch")
         return
-    shown = [name for name in _SHOWN_METRICS if any(name in row.metrics for row in rows)][:4]
-    result = _table(
-        ">version", "live", "registered", ">rows", "trained to", *(f">{name}" for name in shown), "identity"
-    )
+    told = [name for name in _SHOWN_METRICS if any(name in row.metrics for row in rows)][:4]
+    result = _table(">version", "live", "registered", ">rows", "trained to", *(f">{name}" for name in told), "identity")
     for row in rows:
-        values = [_number(row.metrics.get(name)) for name in shown]
-        created, until = _when(row.created), row.trained_to[:16].replace("T", " ")
+        values = [_number(row.metrics.get(name)) for name in told]
+        created, until = shown.moment(row.created), row.trained_to[:16].replace("T", " ")
         result.add_row(str(row.version), row.live, created, f"{row.rows:,}", until, *values, row.identity[:12])
     Console().print(result)
     Console().print("metrics: on the validation periods", style="dim")
@@ -79,7 +71,7 @@ def runs(found: Sequence[RunRecord]) -> None:
         sign, style = STYLES[state]
         seconds = record.ended - record.started if record.ended and record.started else None
         word = f"{sign} {'failed: ' + ', '.join(record.failed) if record.failed else state}"
-        cells = (record.job, record.case, record.pipeline, _when(record.started), duration(seconds))
+        cells = (record.job, record.case, record.pipeline, shown.moment(record.started), shown.duration(seconds))
         result.add_row(*cells, Text(word, style=style))
     Console().print(result)
 

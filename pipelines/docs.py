@@ -1,7 +1,7 @@
 """The generated pages: `make docs` writes them, a test says when they are stale.
 
-docs/case.md and docs/case.schema.json from the case's types, docs/cli.md from the command line, and the picture and
-component table of the README from the route and the components' own docstrings.
+docs/case.md and docs/case.schema.json from the case's types, docs/cli.md from the command line, docs/route.svg from the
+route, and the README's table of components from their own docstrings.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from pydantic_core import PydanticUndefined
 from components import ROUTE
 from components.core import case
 from components.core.artifacts import atomic_write
+from components.core.page.route import route_file
 
 _MARK = "<!-- {0}: made by `make docs` -->"
 
@@ -30,13 +31,13 @@ _MARK = "<!-- {0}: made by `make docs` -->"
 def pages(repository: Path) -> dict[Path, str]:
     """Every generated file with its text."""
     readme = (repository / "README.md").read_text(encoding="utf-8")
-    readme = _between(readme, "route", route_picture())
     readme = _between(readme, "components", component_table())
     schema = json.dumps(case.CaseFile.model_json_schema(), indent=1, sort_keys=True) + "\n"
     return {
         repository / "docs" / "case.md": case_page(),
         repository / "docs" / "case.schema.json": schema,
         repository / "docs" / "cli.md": cli_page(),
+        repository / "docs" / "route.svg": route_file(ROUTE),
         repository / "README.md": readme,
     }
 
@@ -51,14 +52,6 @@ def _between(text: str, name: str, body: str) -> str:
     head, _, rest = text.partition(start)
     _, _, tail = rest.partition(stop)
     return f"{head}{start}\n{body}\n{stop}{tail}"
-
-
-def route_picture() -> str:
-    """The route as text, in the order in which data flows."""
-    *steps, last = ROUTE
-    half = (len(steps) + 1) // 2
-    first, second = " ─▶ ".join(steps[:half]), " ─▶ ".join(steps[half:])
-    return f"```text\n{first}\n   └─▶ {second}\n{last}: the exit handler, whatever happened\n```"
 
 
 def component_table() -> str:
@@ -178,4 +171,4 @@ def _commands(group: Any, words: list[str]) -> Iterator[list[str]]:
 
 
 if __name__ == "__main__":
-    write(Path(__file__).resolve().parents[2])
+    write(Path(__file__).resolve().parents[1])
