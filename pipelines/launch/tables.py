@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -19,8 +20,17 @@ _SHOWN_METRICS = ("roc_auc", "f1", "accuracy", "log_loss", "rmse", "mae", "r2", 
 def _table(*columns: str) -> Table:
     result = Table(box=None, pad_edge=False)
     for column in columns:
-        result.add_column(column.removeprefix(">"), justify="right" if column.startswith(">") else "left")
+        result.add_column(column.removeprefix(">"), justify="right" if column.startswith(">") else "left", no_wrap=True)
     return result
+
+
+def _out() -> Console:
+    """A pipe has no width: whole rows there, for grep."""
+    return Console() if sys.stdout.isatty() else Console(width=200)
+
+
+def _when(seconds: float | None) -> str:
+    return shown.moment(seconds)[:16]
 
 
 def _number(value: float | None) -> str:
@@ -30,21 +40,21 @@ def _number(value: float | None) -> str:
 def models(case: str, rows: Sequence[Row]) -> None:
     """The versions of a case, oldest first."""
     if not rows:
-        Console().print(f"{case} has no version yet: esteira run {case} batch")
+        _out().print(f"{case} has no version yet: esteira run {case} batch")
         return
-    told = [name for name in _SHOWN_METRICS if any(name in row.metrics for row in rows)][:4]
+    told = [name for name in _SHOWN_METRICS if any(name in row.metrics for row in rows)][:3]
     result = _table(">version", "live", "registered", ">rows", "trained to", *(f">{name}" for name in told), "identity")
     for row in rows:
         values = [_number(row.metrics.get(name)) for name in told]
-        created, until = shown.moment(row.created), row.trained_to[:16].replace("T", " ")
-        result.add_row(str(row.version), row.live, created, f"{row.rows:,}", until, *values, row.identity[:12])
-    Console().print(result)
-    Console().print("metrics: on the validation periods", style="dim")
+        created, until = _when(row.created), row.trained_to[:10]
+        result.add_row(str(row.version), row.live, created, until, *values)
+    _out().print(result)
+    _out().print("metrics: on the validation periods", style="dim")
 
 
 def comparison(compared: Comparison, first: int, second: int) -> None:
     """Metrics, settings and code of two versions."""
-    out = Console()
+    out = _out()
     result = _table("metric", f">version {first}", f">version {second}", ">difference")
     for name, one, two in compared.metrics:
         difference = f"{two - one:+.4g}" if one is not None and two is not None else ""
@@ -63,17 +73,17 @@ def comparison(compared: Comparison, first: int, second: int) -> None:
 def runs(found: Sequence[RunRecord]) -> None:
     """One row per run."""
     if not found:
-        Console().print("nothing has run here yet: esteira run flights batch")
+        _out().print("nothing has run here yet: esteira run flights batch")
         return
-    result = _table("run", "case", "pipeline", "started", ">time", "state")
+    result = _table("run", "case", ">time", "state")
     for record in found:
         state = _state(record)
         sign, style = STYLES[state]
         seconds = record.ended - record.started if record.ended and record.started else None
         word = f"{sign} {'failed: ' + ', '.join(record.failed) if record.failed else state}"
-        cells = (record.job, record.case, record.pipeline, shown.moment(record.started), shown.duration(seconds))
+        cells = (record.job, record.case, shown.duration(seconds))
         result.add_row(*cells, Text(word, style=style))
-    Console().print(result)
+    _out().print(result)
 
 
 def _state(record: RunRecord) -> str:
