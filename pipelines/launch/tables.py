@@ -43,7 +43,7 @@ def models(case: str, rows: Sequence[Row]) -> None:
         _out().print(f"{case} has no version yet: esteira run {case} batch")
         return
     told = [name for name in _SHOWN_METRICS if any(name in row.metrics for row in rows)][:3]
-    result = _table(">version", "live", "registered", ">rows", "trained to", *(f">{name}" for name in told), "identity")
+    result = _table(">version", "live", "registered (UTC)", "trained to", *(f">{name}" for name in told))
     for row in rows:
         values = [_number(row.metrics.get(name)) for name in told]
         created, until = _when(row.created), row.trained_to[:10]
