@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-import re
 import zipfile
 from hashlib import sha256
 from typing import Any
@@ -20,12 +19,17 @@ MAX_EXPANDED = 2 * 1024**3
 MAX_MEMBERS = 200_000
 
 # Parts of fitted estimators that skops does not count among scikit-learn's own; each was read and holds data only.
-ALLOWED = (
-    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-    "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
-    "sklearn.compose._column_transformer._RemainderColsList",
-    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
-    "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
+ALLOWED = frozenset(
+    {
+        "numpy.dtype",
+        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+        "sklearn.metrics._dist_metrics.EuclideanDistance64",
+        "sklearn.neighbors._ball_tree.BallTree",
+        "sklearn.neighbors._kd_tree.KDTree",
+        "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+        "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
+        "sklearn.tree._tree.Tree",
+    }
 )
 _REMEDY = "Train the model again with a release that you trust; a model of unknown origin is never loaded."
 
@@ -103,6 +107,6 @@ def _check_types(data: bytes) -> list[str]:
     except (ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
         raise ModelError("model.skops", "be a skops file", str(error), _REMEDY) from error
     for name in unknown:
-        if name not in ALLOWED and not re.fullmatch(r"numpy\.dtype\[\w+\]", name):
+        if name not in ALLOWED:
             raise ModelError("model.skops", "hold only types of the allow-list", name, _REMEDY)
     return list(unknown)

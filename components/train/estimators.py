@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -44,10 +44,14 @@ def estimator_class(model: Model) -> Any:
         raise CaseError("model.estimator", f"be a class of {', '.join(MODULES)}", model.estimator, remedy, where=WHERE)
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 
-    home = importlib.import_module(module)
-    found = getattr(home, name, None) if name in getattr(home, "__all__", ()) else None
-    if not inspect.isclass(found) or not issubclass(found, BaseEstimator):
-        near = difflib.get_close_matches(name, home.__all__, n=3)
+    public = {
+        key: value
+        for key, value in vars(importlib.import_module(module)).items()
+        if inspect.isclass(value) and issubclass(value, BaseEstimator) and value.__module__.startswith(module)
+    }
+    found = public.get(name)
+    if found is None:
+        near = difflib.get_close_matches(name, public, n=3)
         remedy = f"Did you mean {' or '.join(near)}?" if near else "See scikit-learn's list of estimators."
         raise CaseError("model.estimator", f"be an estimator of {module}", name, remedy, where=WHERE)
     wanted = RegressorMixin if model.task == "regression" else ClassifierMixin
@@ -100,8 +104,8 @@ def is_tree(made: Any) -> bool:
     return type(made).__module__.startswith(("sklearn.ensemble", "sklearn.tree"))
 
 
-def encoder(model: Model, made: Any, features: tuple[tuple[str, str], ...]) -> Any:
-    """The unfitted ColumnTransformer before the estimator `made`.
+def encoder(model: Model, made: Any, features: Iterable[tuple[str, str]]) -> Any:
+    """The unfitted ColumnTransformer before the estimator `made`; it drops every column that is not among `features`.
 
     Numbers pass as they are, are imputed where the estimator takes no NaN, and standardized where the case says
     `scale`. Texts become codes (unseen: -1), indicator columns (unseen: none) or target means (unseen: the mean).
@@ -112,15 +116,15 @@ def encoder(model: Model, made: Any, features: tuple[tuple[str, str], ...]) -> A
     from sklearn.preprocessing import FunctionTransformer, StandardScaler
     from sklearn.utils import get_tags
 
-    fill = SimpleImputer(strategy="median", keep_empty_features=True)
+    fill = SimpleImputer(strategy="median")
     if model.scale:
         numbers: Any = make_pipeline(fill, StandardScaler())
     else:
         numbers = FunctionTransformer() if get_tags(made).input_tags.allow_nan else fill
-    blocks = [
-        (NUMBERS, numbers, [name for name, kind in features if kind == "float32"]),
-        (CATEGORIES, _categories(model), [name for name, kind in features if kind == "string"]),
-    ]
+    names: dict[str, list[str]] = {"float32": [], "string": []}
+    for name, kind in features:
+        names[kind].append(name)
+    blocks = [(NUMBERS, numbers, names["float32"]), (CATEGORIES, _categories(model), names["string"])]
     return ColumnTransformer([block for block in blocks if block[2]], sparse_threshold=0)
 
 

@@ -183,4 +183,5 @@ def _bytes(made: Any) -> bytes:
     """Serialized without what names a tool or a moment, so that the bytes stand for the function alone."""
     made.producer_name, made.producer_version, made.doc_string = "esteira", "", ""
     made.graph.name, made.graph.doc_string = "model", ""
+    _keep(made.opset_import, sorted(made.opset_import, key=lambda opset: str(opset.domain)))  # a set's order before
     return bytes(made.SerializeToString(deterministic=True))

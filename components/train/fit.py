@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components.core.case import Model, Scalar
-from components.core.errors import CaseError, ModelError
+from components.core.errors import CaseError, DataError, ModelError
 from components.core.scorer import frame
 from components.train import estimators
 from components.train.data import WHERE, Data
@@ -38,9 +38,20 @@ class Fitter:
         self._labels = data.train.labels
         made = estimators.estimator(model)
         self._weights = estimators.sample_weights(model, made, self._labels, data.train.weights)
-        self._encode = estimators.encoder(model, made, data.features)
+        self._encode = estimators.encoder(model, made, self._known(data))
         rows = frame(data.train.columns, data.features)
         self._encoded: npt.NDArray[Any] = self._run(lambda: self._encode.fit_transform(rows, self._labels))
+
+    def _known(self, data: Data) -> list[tuple[str, str]]:
+        """The features without the numbers that no training row has: some estimators cannot take such a column."""
+        columns = data.train.columns
+        empty = [name for name, kind in data.features if kind == "float32" and np.isnan(columns[name]).all()]
+        if len(empty) == len(data.features):
+            remedy = "Look at features() and at the columns that it reads."
+            raise DataError("features", "have a value in some training row", "none", remedy, where=WHERE)
+        if empty:
+            self._say(f"left out, missing in every training row: {', '.join(empty)}")
+        return [(name, kind) for name, kind in data.features if name not in empty]
 
     def fit(self, chosen: Mapping[str, Scalar] | None = None) -> Fitted:
         """The pipeline with the case's parameters, then `chosen`.

@@ -78,8 +78,8 @@ def compare(expected: npt.NDArray[Any], given: npt.NDArray[Any]) -> tuple[npt.ND
     with np.errstate(all="ignore"):
         difference = np.abs(given.astype(np.float64) - expected)
         same = (given == expected) | (np.isnan(given) & np.isnan(expected))
-        wrong = ~same & ~(difference <= TOLERANCE + TOLERANCE * np.abs(expected))
-    return wrong, float(np.max(np.where(same, 0.0, difference), initial=0.0))
+        near = np.isfinite(difference) & (difference <= TOLERANCE + TOLERANCE * np.abs(expected))
+    return ~(same | near), float(np.max(np.where(same, 0.0, difference), initial=0.0))
 
 
 def generated(real: Columns, features: Features, *, extreme: bool) -> Columns:

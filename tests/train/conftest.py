@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from components.core import artifacts, bundle
+from components.core import artifacts
 from components.core.columns import Columns
 from components.core.features import Transform
 from components.step import Launch
@@ -29,6 +29,15 @@ def features(columns):
 """
 Make = Callable[..., Launch]
 Publish = Callable[..., Path]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Results do not depend on the number of OpenMP threads, and two test workers share two cores."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):
+        yield
 
 
 def case_yaml(**model: Any) -> str:
@@ -127,8 +136,3 @@ def flights_features(flights: tuple[Columns, Any, Any], publish: Publish) -> Pat
     """The features artifact of the sampled flights, labelled by whether they were late."""
     columns, delay, times = flights
     return publish(columns, (delay > 15).astype(float), times)
-
-
-def bundle_case(launch: Launch, root: Path) -> bundle.Bundle:
-    """The bundle in a published model."""
-    return bundle.read(root / "bundle", launch.bundle)
