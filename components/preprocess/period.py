@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -133,7 +134,7 @@ class Worker:
         kept = np.flatnonzero((times >= self._spec.start) & (times < self._spec.stop))
         counts["rows"] += batch.num_rows
         counts["outside"] += batch.num_rows - len(kept)
-        rows = batch.take(pa.array(kept))
+        rows = _taken(batch, kept)
         found, (weight, faults) = labels(self._case, rows), weights(self._case, rows)
         if element.use == "score":  # scored with a label or without
             at, faults = np.arange(len(kept)), {}
@@ -141,7 +142,7 @@ class Worker:
             faults = found.faults | {i: reason for i, reason in faults.items() if found.known[i]}
             at = np.setdiff1d(np.flatnonzero(found.known), list(faults))
             counts["unlabelled"] += len(kept) - len(at) - len(faults)
-        columns = {name: values[at] for name, values in columns_of(rows, self._transform.types).items()}
+        columns = columns_of(_taken(rows, at), self._transform.types)
         sifted = self._transform.sift(columns, most=self._spec.most_refused)
         reasons = faults | {int(at[position]): reason for position, reason in sifted.refused}
         counts["refused"] += len(reasons)
@@ -149,7 +150,7 @@ class Worker:
         if sifted.features is not None:
             taken = at[sifted.taken]
             counts["written"] += len(taken)
-            table = rows.take(pa.array(taken))
+            table = _taken(rows, taken)
             self._count(outcome, found, taken)
             extra = {LABEL: found.values.take(pa.array(taken)), WEIGHT: pa.array(weight[taken], from_pandas=True)}
             writer.write(self._published(element, table, sifted.features, extra))
@@ -169,3 +170,8 @@ class Worker:
         outcome.labelled += len(values)
         if pa.types.is_floating(values.type):
             outcome.total += float(np.asarray(values).sum())
+
+
+def _taken(rows: pa.Table, at: npt.NDArray[np.int64]) -> pa.Table:
+    """The rows at these places, in ascending order."""
+    return rows if len(at) == rows.num_rows else rows.take(pa.array(at))
