@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from components.adapters.connect import Connected
+from components.adapters.local.registry import MlflowRegistry
 from components.core import bundle, case
 from components.core.profile import Profile
 from components.step import Launch, store_bundle, store_operations
@@ -36,6 +37,14 @@ def flights_sample(flights_data: Path, tmp_path_factory: pytest.TempPathFactory)
     for name in ("weather.csv", "airports.csv"):
         shutil.copy(flights_data / name, target / name)
     return root
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty database of MLflow's, which takes it seconds."""
+    folder = tmp_path_factory.mktemp("migrated")
+    MlflowRegistry(folder).project("template", {})
+    return folder / "mlflow.db"
 
 
 @pytest.fixture

@@ -15,6 +15,8 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 from typing import Any
 
 PRELOAD = ("pytest", "hypothesis", "pyarrow.parquet", "components.step", "components.adapters.local.registry")
+_PATIENCE = 60.0
+"""Seconds until all have begun; where one could not, none does."""
 _SIDE_EFFECTS = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "fcntl.flock", "sqlite3.connect", "socket.connect"}
 
 
@@ -27,13 +29,16 @@ def context(preload: Sequence[str] = PRELOAD) -> ForkServerContext:
 def at_once(calls: Sequence[tuple[Callable[..., Any], tuple[Any, ...]]]) -> list[Any]:
     """The results of the calls, begun together in a process each, in order; an error is a result too."""
     forks = context()
-    barrier, results = forks.Barrier(len(calls)), forks.SimpleQueue()
+    barrier, results = forks.Barrier(len(calls), timeout=_PATIENCE), forks.SimpleQueue()
     running = [forks.Process(target=_call, args=(barrier, results, i, f, a)) for i, (f, a) in enumerate(calls)]
     for process in running:
         process.start()
-    found = dict(results.get() for _ in running)
     for process in running:
         process.join()
+    found = {}
+    while not results.empty():
+        place, result = results.get()
+        found[place] = result
     return [found[i] for i in range(len(calls))]
 
 

@@ -27,14 +27,6 @@ def make(request: pytest.FixtureRequest) -> Make:
     return MAKERS[request.param]
 
 
-@pytest.fixture(scope="module")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database that MLflow has made, which takes it seconds."""
-    folder = tmp_path_factory.mktemp("migrated")
-    MlflowRegistry(folder).project("template", {})
-    return folder / "mlflow.db"
-
-
 @pytest.fixture
 def with_mlflow(migrated: Path, tmp_path: Path) -> Path:
     """The root of a local registry beside an empty database of MLflow's."""
