@@ -247,6 +247,8 @@ class Case(Strict):
         if not _CASE_NAME.fullmatch(self.name):
             raise ValueError(f"name must be lower-case letters, digits and -, at most 40; got {self.name!r}")
         _check_names(self)
+        _check_leaks(self)
+        _check_kinds(self)
         return self
 
     def enriched_types(self) -> dict[str, ColumnType]:
@@ -258,12 +260,17 @@ class Case(Strict):
             types |= {column: "number" for column, _, _ in window.names(name)}
         return types
 
+    def event_types(self) -> dict[str, ColumnType]:
+        """The enriched columns that are known with the event, in order: all that a model may see of a row."""
+        late = {name for name, column in self.columns.items() if column.known == "label"} | {self.label.column}
+        for name, reference in self.references.items():
+            late |= {f"{name}_{column}" for column in reference.take if reference.columns[column].known == "label"}
+        return {name: kind for name, kind in self.enriched_types().items() if name not in late}
+
     def input_types(self) -> dict[str, ColumnType]:
         """The columns that `features` gets, in order, with their types: the schema of the model's inputs."""
-        types = self.enriched_types()
-        known = {name for name, column in self.columns.items() if column.known == "label"}
-        names = self.inputs if self.inputs is not None else [name for name in types if name not in known]
-        return {name: types[name] for name in names}
+        types = self.event_types()
+        return {name: types[name] for name in (self.inputs if self.inputs is not None else types)}
 
 
 class SliceRule(Strict):
@@ -373,15 +380,49 @@ def _check_names(case: Case) -> None:
                 raise ValueError(f"windows.{name} adds {window.of!r}, known only with the label; set known: label")
         if window.known == "label" and case.label.matures is None:
             raise ValueError(f"windows.{name} waits for the label, so label.matures must say when it lands")
-    late = {name for name, column in own.items() if column.known == "label"} | {case.label.column}
     for name in case.inputs or ():
         known("inputs", [name], enriched)
-        if name in late:
-            raise ValueError(f"inputs leaks the label: {name!r} is known only when the label lands")
     if case.inputs is None and own[case.label.column].known != "label":
         raise ValueError(f"columns.{case.label.column} is the label, so it must say known: label")
     if case.model.weights.column is not None:
         known("model.weights.column", [case.model.weights.column], own)
+
+
+def _check_leaks(case: Case) -> None:
+    """A row must not be looked up, timed or named by what is known only with its label."""
+    places = [("event_time", (case.event_time.column, *case.event_time.plus)), ("entity_id", case.entity_id)]
+    places += [(f"references.{name}.by", tuple(reference.by)) for name, reference in case.references.items()]
+    places += [(f"windows.{name}.by", window.by) for name, window in case.windows.items()]
+    event = case.event_types()
+    for place, names in [*places, ("inputs", case.inputs or ())]:
+        for name in names:
+            if name not in event:
+                raise ValueError(f"{place} leaks the label: {name!r} is known only when the label lands")
+
+
+def _check_kinds(case: Case) -> None:
+    """Types fit what is done with the columns."""
+    own, texts, numbers = case.columns, ("string", "id"), ("number", "bool")
+    for name, reference in case.references.items():
+        for mine, theirs in reference.by.items():
+            kinds = (own[mine].type, reference.columns[theirs].type)
+            if kinds[0] != kinds[1] and not all(kind in texts for kind in kinds):
+                raise ValueError(f"references.{name}.by compares {mine!r} ({kinds[0]}) with {theirs!r} ({kinds[1]})")
+        if reference.time is not None and reference.columns[reference.time].type != "timestamp":
+            raise ValueError(f"references.{name}.time must be a timestamp column; {reference.time!r} is none")
+    for name, window in case.windows.items():
+        if window.of is not None and own[window.of].type not in numbers:
+            raise ValueError(f"windows.{name}.of adds numbers; {window.of!r} is {own[window.of].type}")
+    label, kind = case.label, own[case.label.column].type
+    if kind == "timestamp":
+        raise ValueError(f"label.column must be a number, bool, string or id; {label.column!r} is {kind}")
+    if kind in texts and (case.model.task == "regression" or label.above is not None):
+        raise ValueError(f"label.column must be a number for a regression or 'above'; {label.column!r} is {kind}")
+    if kind in texts and case.model.task == "binary" and label.positive is None:
+        raise ValueError(f"label.positive must say which text of {label.column!r} counts as 1")
+    weights = case.model.weights.column
+    if weights is not None and own[weights].type not in numbers:
+        raise ValueError(f"model.weights.column must be a number; {weights!r} is {own[weights].type}")
 
 
 class _Loader(yaml.SafeLoader):

@@ -21,20 +21,12 @@ import pyarrow as pa
 
 from components.core.asof import MICROS, NO_TIME, Lookup, micros
 from components.core.case import Case, Window, seconds
-from components.core.columns import ARROW, Array, ColumnType, to_numpy
+from components.core.columns import ARROW, Array, to_numpy
 from components.core.errors import DataError
 from components.core.events import ARRIVAL, EVENT_TIME, LABEL_TIME
 from components.core.windows import Entries, Ints, key_codes
 
 _LARGEST = 2.0**53
-
-
-def known_at_event(case: Case) -> dict[str, ColumnType]:
-    """The enriched columns that are known with the event, in order: all that a model or a person may see of a row."""
-    late = {name for name, column in case.columns.items() if column.known == "label"} | {case.label.column}
-    for name, reference in case.references.items():
-        late |= {f"{name}_{column}" for column in reference.take if reference.columns[column].known == "label"}
-    return {name: kind for name, kind in case.enriched_types().items() if name not in late}
 
 
 def reach(case: Case) -> int:

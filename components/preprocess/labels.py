@@ -11,34 +11,12 @@ import pyarrow as pa
 
 from components.core.case import Case
 from components.core.columns import Array, ColumnType, to_arrow, to_numpy
-from components.core.errors import CaseError
 
 Mask = npt.NDArray[np.bool_]
 
 
 def arrow_type(case: Case) -> pa.DataType:
     return pa.string() if case.model.task == "multiclass" else pa.float64()
-
-
-def check(case: Case) -> None:
-    """Refuses a label that its column cannot give.
-
-    Raises
-    ------
-    CaseError
-        A number is asked of texts, or a binary label of texts without the positive one.
-    """
-    kind, label, task = case.columns[case.label.column].type, case.label, case.model.task
-    numeric = kind in ("number", "bool")
-    remedy = "Change 'label' or model.task in case.yaml."
-    if kind == "timestamp":
-        raise CaseError(label.column, "be a number, bool, string or id column", kind, remedy)
-    if task == "regression" and not numeric:
-        raise CaseError(label.column, "be a number column: the task is regression", kind, remedy)
-    if label.above is not None and not numeric:
-        raise CaseError(label.column, "be a number column: label.above compares it", kind, remedy)
-    if task == "binary" and label.positive is None and not numeric:
-        raise CaseError("label.positive", "be given for a binary label of texts", None, remedy)
 
 
 @dataclass(frozen=True)

@@ -138,6 +138,6 @@ def schemas(case: Case, outputs: dict[str, ColumnType]) -> dict[str, pa.Schema]:
     identity = [pa.field(ENTITY, pa.string()), pa.field(EVENT_TIME, ARROW["timestamp"])]
     label, weight = pa.field(LABEL, arrow_type(case)), pa.field(WEIGHT, pa.float64())
     made = [pa.field(name, texts[kind]) for name, kind in outputs.items()]
-    known = [*arrow_schema(enrich.known_at_event(case)), *identity]
+    known = [*arrow_schema(case.event_types()), *identity]
     enriched = pa.schema([*known, label, pa.field(LABEL_TIME, ARROW["timestamp"]), weight])
     return {"features": pa.schema([*made, *identity, label, weight]), "holdout": enriched, "score": enriched}

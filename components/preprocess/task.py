@@ -15,7 +15,6 @@ from components.core.errors import DataError
 from components.preprocess import dead_letter as dead_letters
 from components.preprocess import plan as plans
 from components.preprocess import show
-from components.preprocess.labels import check
 from components.preprocess.period import Outcome
 from components.preprocess.plan import PUBLISHED, Element, Spec
 
@@ -69,7 +68,6 @@ def work(context: step.Context, purpose: str) -> step.Result:
     from components.core.features import Transform
     from components.preprocess import job
 
-    check(context.case)
     manifest = artifacts.read_manifest(context.inputs["events"], "events")
     elements = plans.elements(context.case, context.inputs["events"], manifest, purpose)
     outputs = Transform.load(context.bundle_folder, context.launch.bundle, context.case).outputs()

@@ -31,6 +31,13 @@ BASE: dict[str, Any] = {
 }
 
 
+def reference(**changes: Any) -> dict[str, Any]:
+    """A table whose number is known only with the label."""
+    columns = {"text": {"type": "string"}, "number": {"type": "number", "known": "label"}}
+    plain = {"source": {"path": "r.csv"}, "columns": columns, "by": {"key": "text"}, "take": ["text", "number"]}
+    return plain | changes
+
+
 def changed(path: str, value: object) -> str:
     """BASE as YAML with one key set."""
     data = copy.deepcopy(BASE)
@@ -86,6 +93,24 @@ def test_the_base_of_these_tests_is_a_case() -> None:
             {"by": ["word"], "over": ["3h"], "of": "late", "compute": ["mean"], "known": "label"},
             "windows.w waits for the label, so label.matures must say when it lands",
         ),
+        ("windows.w", {"by": ["late"], "over": ["3h"]}, "windows.w.by leaks the label: 'late' is known only when the"),
+        ("windows.w", {"by": ["key"], "over": ["3h"], "of": "word"}, "windows.w.of adds numbers; 'word' is string"),
+        ("entity_id", ["key", "late"], "entity_id leaks the label: 'late' is known only when the label lands"),
+        ("event_time.plus", {"late": "hours"}, "event_time leaks the label: 'late' is known only when the label lands"),
+        ("references.r", reference(by={"late": "number"}), "references.r.by leaks the label: 'late' is known only"),
+        (
+            "references.r",
+            reference(by={"delay": "text"}),
+            "references.r.by compares 'delay' (number) with 'text' (string)",
+        ),
+        (
+            "references.r",
+            reference(time="text", within="1h"),
+            "references.r.time must be a timestamp column; 'text' is",
+        ),
+        ("columns.late.type", "timestamp", "label.column must be a number, bool, string or id; 'late' is timestamp"),
+        ("columns.late.type", "string", "label.column must be a number for a regression or 'above'; 'late' is string"),
+        ("model.weights", {"column": "word"}, "model.weights.column must be a number; 'word' is string"),
         ("model.search", {"parameters": {"a": {"low": 1.0}}}, "give either low and high, or choices"),
         ("model.search", {"parameters": {"a": {"low": 2.0, "high": 1.0}}}, "have low below high"),
         ("model.threshold", {"metric": "f1", "false_positive_cost": 1, "false_negative_cost": 2}, "not by both"),
@@ -99,6 +124,22 @@ def test_a_key_that_is_wrong_is_refused_by_file_key_rule_and_value(path: str, va
         parsed(changed(path, value))
     assert str(caught.value).startswith("case.yaml: ")
     assert text in str(caught.value)
+
+
+def test_a_binary_label_of_texts_needs_the_positive_one() -> None:
+    data = copy.deepcopy(BASE) | {"label": {"column": "word"}}
+    data["columns"]["word"]["known"] = "label"
+    with pytest.raises(CaseError, match="label.positive must say which text of 'word' counts as 1"):
+        parsed(yaml.safe_dump(data))
+
+
+def test_what_a_reference_knows_only_with_the_label_is_no_input() -> None:
+    data = copy.deepcopy(BASE) | {"references": {"r": reference()}}
+    made = parsed(yaml.safe_dump(data)).case()
+    assert (list(made.enriched_types())[-2:], list(made.input_types())[-1]) == (["r_text", "r_number"], "r_text")
+    data["inputs"] = ["r_number"]
+    with pytest.raises(CaseError, match="inputs leaks the label: 'r_number' is known only when the label lands"):
+        parsed(yaml.safe_dump(data))
 
 
 def test_a_missing_key_and_how_many_more_are_wrong_are_told() -> None:

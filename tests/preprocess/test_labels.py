@@ -13,8 +13,7 @@ import yaml
 
 from components.core import case as cases
 from components.core.case import Case
-from components.core.errors import CaseError
-from components.preprocess.labels import arrow_type, check, labels, weights
+from components.preprocess.labels import arrow_type, labels, weights
 
 from .conftest import PARCELS
 
@@ -48,7 +47,6 @@ def table(values: list[Any], kind: pa.DataType | None = None) -> pa.Table:
     ],
 )
 def test_a_label_is_what_the_task_makes_of_its_column(case: Case, rows: pa.Table, expected: list[Any]) -> None:
-    check(case)
     found = labels(case, rows)
     assert found.values.to_pylist() == expected
     assert found.known.tolist() == [value is not None for value in expected]
@@ -77,30 +75,3 @@ def test_a_weight_is_a_finite_number_from_0_on() -> None:
     np.testing.assert_array_equal(found, [0.0, 2.5, *[math.nan] * 4])
     rule = "'weight' must be a weight, 0 or more. Got"
     assert faults == {2: f"{rule} nan.", 3: f"{rule} nan.", 4: f"{rule} -1.0.", 5: f"{rule} inf."}
-
-
-@pytest.mark.parametrize(
-    ("case", "message"),
-    [
-        (
-            make_case("regression", "string"),
-            "'hours' must be a number column: the task is regression. Got 'string'. Change 'label' or model.task in case.yaml.",
-        ),
-        (
-            make_case("binary", "id"),
-            "'label.positive' must be given for a binary label of texts. Got None. Change 'label' or model.task in case.yaml.",
-        ),
-        (
-            make_case("binary", "string", above=3),
-            "'hours' must be a number column: label.above compares it. Got 'string'. Change 'label' or model.task in case.",
-        ),
-        (
-            make_case("multiclass", "timestamp"),
-            "'hours' must be a number, bool, string or id column. Got 'timestamp'. Change 'label' or model.task in case.yaml.",
-        ),
-    ],
-)
-def test_a_label_that_its_column_cannot_give_is_refused(case: Case, message: str) -> None:
-    with pytest.raises(CaseError) as caught:
-        check(case)
-    assert str(caught.value).startswith(message)
