@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import ast
 import importlib
-import importlib.machinery
+import importlib.abc
 import importlib.util
 import json
 import os
 import sys
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
@@ -181,19 +182,53 @@ def load(folder: Path, digest: str) -> ModuleType:
     name = f"{package}.features"
     if name in sys.modules:
         return sys.modules[name]
-    read(folder, digest)
-    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    modules = _Verified(package, read(folder, digest).files, folder)
+    if modules not in sys.meta_path:
+        sys.meta_path.insert(0, modules)
     try:
-        spec = importlib.machinery.ModuleSpec(package, None, is_package=True)
-        spec.submodule_search_locations = [os.fspath(folder)]
-        sys.modules[package] = importlib.util.module_from_spec(spec)
-        module = importlib.import_module(name)
+        return importlib.import_module(name)
     except Exception as error:
+        sys.meta_path.remove(modules)
         for loaded in [m for m in sys.modules if m == package or m.startswith(package + ".")]:
             del sys.modules[loaded]
         raise CaseError(
             "features.py", "import without an error", error, "Mend features.py.", where=str(folder)
         ) from error
-    finally:
-        sys.dont_write_bytecode = before
-    return module
+
+
+@dataclass(frozen=True)
+class _Verified(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
+    """Imports a bundle's modules from the bytes that were verified.
+
+    Python's own finder would take an extension module, a folder or bytecode that lies beside them instead.
+    """
+
+    package: str
+    files: Mapping[str, bytes] = field(compare=False)
+    folder: Path = field(compare=False)
+
+    def find_spec(self, fullname: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        del path, target
+        if fullname != self.package and not fullname.startswith(f"{self.package}."):
+            return None
+        name = self._file(fullname)
+        is_package = name.endswith("__init__.py")
+        if not is_package and name not in self.files:
+            return None
+        spec = ModuleSpec(fullname, self, origin=self.get_filename(fullname), is_package=is_package)
+        spec.has_location = True
+        return spec
+
+    def _file(self, fullname: str) -> str:
+        """The module's path in the bundle; a package need not have its `__init__.py`."""
+        place = fullname.removeprefix(self.package).replace(".", "/") + "/"
+        place = place.removeprefix("/")
+        folder = not place or any(name.startswith(place) for name in self.files)
+        module = f"{place.removesuffix('/')}.py"
+        return f"{place}__init__.py" if folder and module not in self.files else module
+
+    def get_filename(self, fullname: str) -> str:
+        return os.fspath(self.folder / self._file(fullname))
+
+    def get_source(self, fullname: str) -> str:
+        return importlib.util.decode_source(self.files.get(self._file(fullname), b""))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import py_compile
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -162,6 +165,40 @@ def test_a_bundle_that_is_not_what_the_digest_names_is_never_loaded(harm: object
     with pytest.raises(ArtifactError):
         bundle.load(where, digest)
     assert f"esteira_case_{digest}.features" not in sys.modules
+
+
+def _package_beside(where: Path) -> None:
+    (where / "features").mkdir()
+    (where / "features" / "__init__.py").write_text("raise SystemExit('not of the bundle')\n")
+
+
+def _bytecode_beside(where: Path) -> None:
+    """Python trusts bytecode of this kind without a look at its source."""
+    other = where.parent / "other.py"
+    other.write_text("raise SystemExit('not of the bundle')\n")
+    target = importlib.util.cache_from_source(str(where / "features.py"))
+    py_compile.compile(str(other), cfile=target, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+
+
+@pytest.mark.parametrize("add", [_package_beside, _bytecode_beside])
+def test_code_beside_a_bundle_is_never_run(add: Callable[[Path], None], stored: tuple[Path, str]) -> None:
+    where, digest = stored
+    add(where)
+    assert bundle.load(where, digest).__file__ == str(where / "features.py")
+
+
+def test_helpers_in_folders_are_found_with_or_without_an_init(folder: Path, tmp_path: Path) -> None:
+    (folder / "plain").mkdir()
+    (folder / "plain" / "one.py").write_text("ONE = 1\n")
+    (folder / "full").mkdir()
+    (folder / "full" / "__init__.py").write_text("from .two import TWO\n")
+    (folder / "full" / "two.py").write_text("TWO = 2\n")
+    code = "from .full import TWO\nfrom .plain.one import ONE\ndef features(columns):\n"
+    (folder / "features.py").write_text(f"{code}    from .plain import one\n    return ONE + TWO + one.ONE\n")
+    built = bundle.build(folder)
+    bundle.write(built, tmp_path / "stored")
+    assert bundle.load(tmp_path / "stored", built.digest).features({}) == 4
+    assert not list((tmp_path / "stored").rglob("*.pyc"))
 
 
 def test_the_flights_features_take_the_inputs_of_their_case(stored: tuple[Path, str]) -> None:
