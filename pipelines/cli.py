@@ -49,12 +49,13 @@ def run(
     from pipelines.launch import console
     from pipelines.launch import run as launch
 
-    finished = launch.run(case, pipeline, profile=profile, start=start, stop=stop, out=Console(stderr=as_json))
+    out = Console(file=sys.stderr if as_json else sys.stdout)
+    finished = launch.run(case, pipeline, profile=profile, start=start, stop=stop, out=out)
     if as_json:
         _print({**asdict(finished.record), "report_page": str(finished.report)})
     else:
         console.closing(Console(), finished.record, finished.report)
-    if finished.record.failed:
+    if not finished.record.whole:
         raise typer.Exit(RunError.exit_code)
 
 

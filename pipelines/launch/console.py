@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 from rich.console import Console
-from rich.status import Status
+from rich.live import Live
+from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
@@ -32,23 +33,33 @@ def _count(rows: int | None) -> str:
 
 
 class Progress:
-    """A spinner with the newest line of the running step; a lasting line for each that has ended."""
+    """A spinner with the newest line of the running step; a lasting line for each that has ended.
+
+    The console names its file: kfp's own prints go elsewhere while a pipeline runs, and sys.stdout with them.
+    """
 
     def __init__(self, console: Console, route: tuple[str, ...]) -> None:
         self._console, self._route = console, route
-        self._status: Status | None = None
+        self._spinner = Spinner("dots")
+        self._live: Live | None = None
 
     def begins(self, step: str) -> None:
         self.stop()
-        place = self._route.index(step) + 1 if step in self._route else 0
-        self._status = self._console.status(f"[{place}/{len(self._route)}] {step}")
-        self._status.start()
+        self._spinner.update(text=self._place(step))
+        self._live = Live(
+            self._spinner, console=self._console, transient=True, redirect_stdout=False, redirect_stderr=False
+        )
+        self._live.start()
 
     def says(self, step: str, line: str) -> None:
         prefix = f"[{step}] "
-        if self._status is not None and line.startswith(prefix):
-            place = self._route.index(step) + 1 if step in self._route else 0
-            self._status.update(Text(f"[{place}/{len(self._route)}] {step}: {line.removeprefix(prefix)}"[:100]))
+        if line.startswith(prefix):
+            told = f"{self._place(step)}: {line.removeprefix(prefix)}"
+            self._spinner.update(text=Text(told[: self._console.width - 2]))
+
+    def _place(self, step: str) -> Text:
+        place = self._route.index(step) + 1 if step in self._route else 0
+        return Text(f"[{place}/{len(self._route)}] {step}")
 
     def ended(self, record: StepRecord) -> None:
         self.stop()
@@ -59,9 +70,9 @@ class Progress:
         self._console.print(Text(f"{sign} ", style=style) + Text(words), soft_wrap=True, highlight=False)
 
     def stop(self) -> None:
-        if self._status is not None:
-            self._status.stop()
-            self._status = None
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
 
 
 def table(record: RunRecord) -> Table:
@@ -101,4 +112,8 @@ def closing(console: Console, record: RunRecord, report: Path) -> None:
             step.error or "Killed before it ended. If memory ran out, raise resources." + name + ".memory in the case."
         )
         console.print(f"{name} {step.state}: {reason}", style="bold red", soft_wrap=True, highlight=False)
+    never = [name for name in record.route if record.step(name).state == "not started"]
+    if never and not record.failed:
+        text = f"not started: {', '.join(never)}. No step says why: see kfp.log beside the artifacts."
+        console.print(text, style="bold red", soft_wrap=True, highlight=False)
     console.print(f"report   {report}", soft_wrap=True, highlight=False)
