@@ -51,9 +51,9 @@ def init(folder: Path, data: Path, wishes: Wishes) -> list[str]:
         raise CaseError("CASE", "not exist yet", str(folder), "Choose another name, or edit its case.yaml.")
     table = infer.sample(data)
     found = infer.columns(table)
-    label = _named("--label", wishes.label, found)
-    time = _named("--time", wishes.time or infer.time_column(found), found).name
-    ids = [_named("--id", name, found).name for name in wishes.ids] or infer.entity_id(table, found, label.name)
+    label = _named("--label", wishes.label, found, table)
+    time = _named("--time", wishes.time or infer.time_column(found), found, table).name
+    ids = [_named("--id", name, found, table).name for name in wishes.ids] or infer.entity_id(table, found, label.name)
     times = to_numpy(_as_times(table.column(time)), "timestamp")
     text = _case(folder.name, data, found, label, time, ids, _split(times), _positive(table, label))
     cases.parse(text, where=str(folder / "case.yaml"))
@@ -63,10 +63,13 @@ def init(folder: Path, data: Path, wishes: Wishes) -> list[str]:
     return [name for name in table.column_names if name not in {column.name for column in found}]
 
 
-def _named(option: str, name: str, found: Sequence[Inferred]) -> Inferred:
+def _named(option: str, name: str, found: Sequence[Inferred], table: pa.Table) -> Inferred:
     for column in found:
         if column.name == name:
             return column
+    if name in table.column_names:
+        rule = "name a column of plain values whose name is letters, digits and _, starting with a letter"
+        raise CaseError(option, rule, name, "Rename the column in the file.")
     names = ", ".join(column.name for column in found)
     raise CaseError(option, f"name a column of the file: {names}", name, "Mend the option.")
 

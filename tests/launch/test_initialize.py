@@ -107,6 +107,12 @@ def test_a_column_that_cannot_be_used_is_left_out_by_name(tmp_path: Path) -> Non
     assert init(folder, as_jsonl(tmp_path / "d.jsonl", data), Wishes("price")) == ["tags", "odd name"]
 
 
+def test_a_named_column_that_cannot_be_used_is_refused_with_the_reason(tmp_path: Path) -> None:
+    data = [{**row, "the price": row["price"]} for row in rows()]
+    with pytest.raises(CaseError, match="whose name is letters, digits and _.*Rename the column in the file"):
+        init(tmp_path / "one", as_jsonl(tmp_path / "d.jsonl", data), Wishes("the price"))
+
+
 @pytest.mark.parametrize(
     ("wishes", "text"),
     [
