@@ -66,6 +66,11 @@ class RunRecord:
     def failed(self) -> tuple[str, ...]:
         return tuple(n for n in self.route if self.step(n).state in ("failed", "killed"))
 
+    @property
+    def whole(self) -> bool:
+        """Whether every step of the route has ended well; one that never started has not."""
+        return all(self.step(n).state in ("done", "reused") for n in self.route)
+
 
 def launch_path(job: str) -> str:
     return f"runs/{job}/run.json"

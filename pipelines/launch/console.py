@@ -116,4 +116,8 @@ def closing(console: Console, record: RunRecord, report: Path) -> None:
     if never and not record.failed:
         text = f"not started: {', '.join(never)}. No step says why: see kfp.log beside the artifacts."
         console.print(text, style="bold red", soft_wrap=True, highlight=False)
+    never = [name for name in record.route if record.step(name).state == "not started"]
+    if never and not record.failed:
+        text = f"not started: {', '.join(never)}. No step says why: see kfp.log beside the artifacts."
+        console.print(text, style="bold red", soft_wrap=True, highlight=False)
     console.print(f"report   {report}", soft_wrap=True, highlight=False)

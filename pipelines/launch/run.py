@@ -95,6 +95,9 @@ class _Watcher:
             data = self._ports.blobs.read(step_path(self.head.job, self._current))[0]
             self._progress.ended(StepRecord.from_json(data))
         except ArtifactError:
-            error = "ended before it wrote its record; see its log"
-            self._progress.ended(StepRecord(self._current, "failed", error=error))
+            error = "It ended before it wrote its record: see its log."
+            silent = StepRecord(self._current, "failed", error=error)
+            # Nobody else can: without it the run would look as if nothing had failed.
+            self._ports.blobs.write(step_path(self.head.job, self._current), silent.to_json())
+            self._progress.ended(silent)
         self._current = ""
