@@ -44,7 +44,7 @@ def columns(rows: int, seed: int = 0, start: str = "2021-01-01T00") -> Columns:
         "x": x,
         "z": random.normal(size=rows),
         "kind": random.choice(np.array(["p", "q", None], dtype=object), size=rows, p=[0.6, 0.3, 0.1]),
-        "_entity": [f"{start}-{i:05d}" for i in range(rows)],
+        "_entity": np.array([f"{start}-{i:05d}" for i in range(rows)], dtype=object),
         "_event_time": times,
         "_label": (x + random.normal(size=rows) / 2 > 0).astype(float),
         "_label_time": times + HOUR,
