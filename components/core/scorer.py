@@ -5,7 +5,7 @@ With ONNX it needs numpy and onnxruntime alone; scikit-learn is imported only fo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -147,16 +147,19 @@ def onnx_raw(data: bytes, numbers: tuple[str, ...], strings: tuple[str, ...]) ->
 
 def _block(features: Mapping[str, Array], names: tuple[str, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     """The columns called `names` (n rows each) side by side, (n, k), contiguous."""
-    try:
-        columns = [features[name] for name in names]
-    except KeyError as error:
-        raise FeatureError(
-            str(error.args[0]), "be among the features", sorted(features), "Return it from features()."
-        ) from error
+    columns = _named(features, names)
     rows = len(columns[0])
     if rows == 1:  # the path of a server: one call instead of one per column
         return np.concatenate(columns, dtype=dtype).reshape(1, -1)
     return np.stack(columns, axis=1, out=np.empty((rows, len(names)), dtype))
+
+
+def _named(features: Mapping[str, Array], names: Iterable[str]) -> list[Array]:
+    try:
+        return [features[name] for name in names]
+    except KeyError as error:
+        remedy = "Return it from features()."
+        raise FeatureError(str(error.args[0]), "be among the features", sorted(features), remedy) from error
 
 
 def sklearn_raw(pipeline: Any, features: tuple[tuple[str, str], ...]) -> Raw:
@@ -178,7 +181,8 @@ def frame(columns: Mapping[str, Array], features: tuple[tuple[str, str], ...]) -
     import pyarrow as pa
 
     types = {"float32": pa.float64(), "string": pa.string()}
-    return pa.table({name: pa.array(columns[name]).cast(types[kind]) for name, kind in features})
+    taken = zip(features, _named(columns, [name for name, _ in features]), strict=True)
+    return pa.table({name: pa.array(values).cast(types[kind]) for (name, kind), values in taken})
 
 
 def decide(described: Model, raw: npt.NDArray[Any]) -> Predictions:

@@ -76,7 +76,7 @@ def check_parameters(found: Any, names: Mapping[str, object], key: str = "model.
 
 
 def estimator(model: Model, chosen: Mapping[str, Scalar] | None = None) -> Any:
-    """An unfitted estimator with the case's parameters, then `chosen`, one job, and the case's seed unless given.
+    """An unfitted estimator with the case's parameters, then `chosen`, and the case's seed unless one is given.
 
     Raises
     ------
@@ -86,10 +86,9 @@ def estimator(model: Model, chosen: Mapping[str, Scalar] | None = None) -> Any:
     found = estimator_class(model)
     given = {**model.parameters, **(chosen or {})}
     check_parameters(found, given)
-    known = inspect.signature(found).parameters
-    own: dict[str, Scalar] = {"random_state": model.seed, "n_jobs": 1}
+    seed = {"random_state": model.seed} if "random_state" in inspect.signature(found).parameters else {}
     try:
-        made = found(**{**{name: value for name, value in own.items() if name in known}, **given})
+        made = found(**{**seed, **given})
     except TypeError as error:
         remedy = "Choose an estimator that takes numbers and texts only."
         raise CaseError("model.estimator", "be made from model.parameters", str(error), remedy, where=WHERE) from error

@@ -111,6 +111,7 @@ def _served(
 
         raw = sklearn_raw(skops_file.loads(skops), data.features)
         return None, None, _finite(score(raw, data.validation, model, data.classes()), model.main_metric())
+    context.say("exporting to ONNX")
     onnx = to_onnx(fitted.pipeline, data.features)
     proof = prove(fitted.pipeline, onnx, data.features, data.validation, model.task)
     context.say(f"ONNX equals scikit-learn on {proof.rows + proof.generated:,} rows to {proof.largest:.2g}")

@@ -207,8 +207,9 @@ def test_bytes_that_are_no_onnx_are_refused(write: Writer) -> None:
         Scorer.open(*write(b"no onnx"))
 
 
-def test_a_missing_feature_is_named(write: Writer, onnx: bytes) -> None:
-    scorer = Scorer.open(*write(onnx))
+@pytest.mark.parametrize("serve_with", ["onnx", "skops"])
+def test_a_missing_feature_is_named(write: Writer, onnx: bytes, fitted: Any, serve_with: str) -> None:
+    scorer = Scorer.open(*write(onnx if serve_with == "onnx" else skops_file.dumps(fitted), serve_with))
     with pytest.raises(FeatureError) as caught:
         scorer.predict_features({"half": np.zeros(1, np.float32)})
     assert str(caught.value) == "'kind' must be among the features. Got ['half']. Return it from features()."

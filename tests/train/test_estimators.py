@@ -14,11 +14,12 @@ from components.train import estimators
 LOGISTIC = "sklearn.linear_model.LogisticRegression"
 
 
-def test_the_seed_and_one_job_are_given_where_they_are_taken() -> None:
+def test_the_seed_is_given_where_one_is_taken() -> None:
     made = estimators.estimator(Model(task="binary", estimator="sklearn.ensemble.RandomForestClassifier", seed=5))
-    assert (made.random_state, made.n_jobs) == (5, 1)
+    assert made.random_state == 5
     own = estimators.estimator(Model(task="binary", parameters={"random_state": 3}))
     assert own.random_state == 3
+    assert estimators.estimator(Model(task="binary", estimator="sklearn.naive_bayes.GaussianNB", seed=5))
 
 
 def test_what_the_search_chose_goes_before_the_case() -> None:
