@@ -26,7 +26,7 @@ from components.adapters.connect import Connected
 from components.adapters.ports import Ports
 from components.core import artifacts, bundle, case
 from components.core.case import Case, Operations
-from components.core.errors import ArtifactError, EsteiraError
+from components.core.errors import ArtifactError, ConflictError, EsteiraError
 from components.core.profile import Profile
 from components.core.record import StepRecord, step_path
 
@@ -100,24 +100,31 @@ def reuse_path(key: str) -> str:
 
 
 def store_bundle(ports: Ports, built: bundle.Bundle) -> None:
-    """Stores the bundle under its digest; what is there already stays as it is."""
+    """Stores the bundle under its digest. Raises ArtifactError where other bytes stand there."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         bundle.write(built, folder)
         names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
         for name in sorted(names, key=lambda n: n == bundle.MANIFEST):
-            target = f"{bundle_path(built.digest)}/{name}"
-            if not ports.blobs.exists(target):
-                ports.blobs.write(target, (folder / name).read_bytes(), generation=0)
+            _store(ports, f"{bundle_path(built.digest)}/{name}", (folder / name).read_bytes())
 
 
 def store_operations(ports: Ports, operations: Operations) -> str:
     """Stores `operations.json` under its digest, which is returned."""
     data = case.resolved_json(operations).encode()
     digest = artifacts.sha256(data)
-    if not ports.blobs.exists(operations_path(digest)):
-        ports.blobs.write(operations_path(digest), data)
+    _store(ports, operations_path(digest), data)
     return digest
+
+
+def _store(ports: Ports, name: str, data: bytes) -> None:
+    """Creates the blob; another launch may have been first with the same bytes, but none may change them."""
+    try:
+        ports.blobs.write(name, data, generation=0)
+    except ConflictError:
+        if ports.blobs.read(name)[0] != data:
+            remedy = "Find out who changed it; delete it and launch again."
+            raise ArtifactError(name, "be as it was stored, under its digest", "other bytes", remedy) from None
 
 
 def fetch_bundle(ports: Ports, digest: str, scratch: Path) -> Path:
@@ -172,10 +179,10 @@ def perform(
         try:
             key = _key(context, parameters or {}, reads, outside) if reads is not None else None
             result = (_reused(context, key) if key else None) or _worked(context, work, key)
+            _record(context, _ended(name, started, result))
         except BaseException as error:
             _failed(context, started, error)
             raise SystemExit(getattr(error, "exit_code", 1)) from None
-        _record(context, _ended(name, started, result))
         return result
 
 
@@ -188,14 +195,17 @@ def _worked(context: Context, work: Callable[[Context], Result], key: str | None
         artifacts.clear(path)
         path.mkdir(parents=True, exist_ok=True)
     result = work(context)
-    digests = {name: artifacts.read_manifest(path).digest for name, path in context.outputs.items()}
+    made = {name: {"path": os.fspath(p.resolve()), "manifest": _named(p)} for name, p in context.outputs.items()}
     if key is not None:
-        entry = {
-            "outputs": {n: {"path": os.fspath(p.resolve()), "digest": digests[n]} for n, p in context.outputs.items()},
-            "result": asdict(result),
-        }
+        entry = {"outputs": made, "result": asdict(result)}
         context.ports.blobs.write(reuse_path(key), json.dumps(entry, allow_nan=False).encode())
     return result
+
+
+def _named(root: Path) -> str:
+    """The sha256 of an artifact's manifest: its digest does not cover what its writer says of it."""
+    artifacts.read_manifest(root)
+    return artifacts.sha256((root / artifacts.MANIFEST).read_bytes())
 
 
 def _reused(context: Context, key: str) -> Result | None:
@@ -205,13 +215,13 @@ def _reused(context: Context, key: str) -> Result | None:
         for name, path in context.outputs.items():
             made = entry["outputs"][name]
             source = Path(made["path"])
+            if _named(source) != made["manifest"]:
+                raise ArtifactError(name, "have the manifest it was stored with", "another", "")
             if source == path.resolve():
-                digest = artifacts.verify(path).digest
+                artifacts.verify(path)
             else:
                 artifacts.clear(path)
-                digest = artifacts.copy(source, path).digest
-            if digest != made["digest"]:
-                raise ArtifactError(name, "have the digest it was stored with", "another", "")
+                artifacts.copy(source, path)
         return Result(**{**entry["result"], "reused": True})
     except (ArtifactError, ValueError, KeyError, TypeError):
         return None

@@ -14,8 +14,9 @@ import pytest
 
 from components import step
 from components.adapters.connect import Connected
-from components.core import artifacts
-from components.core.errors import DataError
+from components.adapters.local.blobs import FileBlobs
+from components.core import artifacts, bundle, case
+from components.core.errors import ArtifactError, DataError
 from components.core.profile import Profile
 from components.core.record import StepRecord, step_path
 from components.step import Context, Launch, Result
@@ -164,7 +165,13 @@ def _half(path: Path) -> None:
     (path / artifacts.MANIFEST).unlink()
 
 
-@pytest.mark.parametrize("harm", [_alter, _delete, _half])
+def _retold(path: Path) -> None:
+    """What the writer says of an artifact decides what its readers do, and no digest covers it."""
+    manifest = json.loads((path / artifacts.MANIFEST).read_bytes()) | {"info": {"window": ["2013-01-01", "2013-02-01"]}}
+    (path / artifacts.MANIFEST).write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize("harm", [_alter, _delete, _half, _retold])
 def test_an_altered_deleted_or_half_artifact_is_a_miss_never_a_success(
     make_launch: Maker, given: Path, tmp_path: Path, harm: Callable[[Path], None]
 ) -> None:
@@ -211,6 +218,13 @@ def test_work_that_forgets_an_output_fails_and_stores_nothing_to_reuse(
     assert "_manifest.json" in record(launch).error
 
 
+def test_a_step_whose_result_cannot_be_recorded_has_failed(make_launch: Maker, tmp_path: Path) -> None:
+    launch = make_launch()
+    with pytest.raises(SystemExit):
+        step.perform("deploy", launch, lambda context: Result(metrics={"auc": float("nan")}))
+    assert record(launch, "deploy").state == "failed"
+
+
 def test_a_step_ended_by_a_signal_says_so(make_launch: Maker, given: Path, tmp_path: Path) -> None:
     launch = make_launch()
     child = os.fork()
@@ -239,3 +253,32 @@ def test_the_launch_takes_only_what_its_digests_name(make_launch: Maker, tmp_pat
     with pytest.raises(SystemExit):
         step.perform("train", launch, lambda context: Result(summary=str(context.operations)))
     assert "'operations' must have the sha256" in record(launch).error
+
+
+class Raced(FileBlobs):
+    """Another launch of the same case writes each blob a moment earlier."""
+
+    def write(self, name: str, data: bytes, *, generation: int | None = None) -> int:
+        super().write(name, data)
+        return super().write(name, data, generation=generation)
+
+
+def test_two_launches_of_one_case_at_once_store_one_bundle(tmp_path: Path) -> None:
+    ports = Connected(Profile(root=str(tmp_path)))
+    ports.blobs = Raced(tmp_path / "blobs")
+    built = bundle.build(FLIGHTS)
+    step.store_bundle(ports, built)
+    step.store_operations(ports, case.load(FLIGHTS).operations())
+    assert step.fetch_bundle(ports, built.digest, tmp_path / "scratch").is_dir()
+
+
+def test_a_launch_refuses_a_stored_bundle_that_somebody_changed(tmp_path: Path) -> None:
+    ports = Connected(Profile(root=str(tmp_path)))
+    built = bundle.build(FLIGHTS)
+    step.store_bundle(ports, built)
+    name = f"{step.bundle_path(built.digest)}/features.py"
+    ports.blobs.write(name, b"import os\n")
+    with pytest.raises(ArtifactError) as caught:
+        step.store_bundle(ports, built)
+    rule = "must be as it was stored, under its digest. Got 'other bytes'."
+    assert str(caught.value) == f"{name!r} {rule} Find out who changed it; delete it and launch again."

@@ -151,7 +151,7 @@ def read(folder: Path, digest: str) -> Bundle:
         A file is absent, altered, a link, or outside the folder; or the whole is not what the digest names.
     """
     where = str(folder)
-    remedy = "Launch again: the bundle is stored anew."
+    remedy = "Launch again: what is missing is stored anew, and what was changed is named."
     try:
         entries = json.loads((folder / MANIFEST).read_bytes())["files"]
         names = sorted(str(name) for name in entries)

@@ -123,16 +123,13 @@ def test_a_changed_features_file_misses_from_preprocess_on_and_the_gate_compares
 
 
 def test_an_altered_artifact_is_made_again(home: Path, second: Ran) -> None:
-    entry = next(
-        json.loads(path.read_text())
-        for path in sorted((home / ".esteira" / "blobs" / "reuse").glob("*.json"))
-        if "model" in json.loads(path.read_text())["outputs"]
-    )
+    altered = 0
     for path in (home / ".esteira" / "blobs" / "reuse").glob("*.json"):
         outputs = json.loads(path.read_text())["outputs"]
         if "model" in outputs:
             (Path(outputs["model"]["path"]) / "model.json").write_text("{}")
-    assert entry["outputs"]["model"]["digest"]
+            altered += 1
+    assert altered
     again = run(home, FLIGHTS)
     assert again.states()["train"] == "done"
     assert again.states()["preprocess"] == "reused"
