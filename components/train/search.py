@@ -29,7 +29,7 @@ class Trial:
 
 
 def search(data: Data, model: Model, wanted: Search, say: Say) -> tuple[Fitted, list[Trial]]:
-    """The best pipeline of a seeded search, and every try in order; equal ones: the first.
+    """The best pipeline of a seeded search, and every try in order; of equally good ones the first.
 
     With a timeout the number of tries depends on the machine, and so may the result.
 
@@ -43,34 +43,46 @@ def search(data: Data, model: Model, wanted: Search, say: Say) -> tuple[Fitted, 
     import optuna
 
     check_parameters(estimator_class(model), wanted.parameters, "model.search.parameters")
-    fitter, name = Fitter(data, model, say), model.main_metric()
-    less = name in metrics.LESS_IS_BETTER
-    tries: list[Trial] = []
-    best: list[tuple[float, Fitted]] = []
-
-    def objective(trial: OptunaTrial) -> float:
-        chosen = {key: suggest(trial, key, range_) for key, range_ in wanted.parameters.items()}
-        fitted = fitter.fit(chosen)
-        raw = sklearn_raw(fitted.pipeline, data.features)
-        value = score(raw, data.validation, model, data.classes()).metrics[name]
-        tries.append(Trial(chosen, value if math.isfinite(value) else None))
-        if not math.isfinite(value):
-            raise optuna.TrialPruned
-        if not best or (value < best[0][0] if less else value > best[0][0]):
-            best[:] = [(value, fitted)]
-        say(f"search {len(tries)}/{wanted.trials}: {name} {value:.5f}, best {best[0][0]:.5f}")
-        return value
-
+    objective = _Objective(data, model, wanted, say)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(
-        direction="minimize" if less else "maximize", sampler=optuna.samplers.TPESampler(seed=model.seed)
-    )
+    sampler = optuna.samplers.TPESampler(seed=model.seed)
+    study = optuna.create_study(direction="minimize" if objective.less else "maximize", sampler=sampler)
     timeout = seconds(wanted.timeout) if wanted.timeout is not None else None
     study.optimize(objective, n_trials=wanted.trials, timeout=timeout)
-    if not best:
+    if objective.best is None:
         remedy = "Look at the ranges in model.search and at the validation rows."
-        raise ModelError(name, "be a number in at least one trial", f"{len(tries)} without", remedy, where=WHERE)
-    return best[0][1], tries
+        found = f"{len(objective.tries)} without"
+        raise ModelError(objective.metric, "be a number in at least one trial", found, remedy, where=WHERE)
+    return objective.best[1], objective.tries
+
+
+class _Objective:
+    """One call fits and scores one set of parameters; it keeps every try and the best pipeline."""
+
+    def __init__(self, data: Data, model: Model, wanted: Search, say: Say) -> None:
+        self._data, self._model, self._wanted, self._say = data, model, wanted, say
+        self._fitter = Fitter(data, model, say)
+        self.metric = model.main_metric()
+        self.less = self.metric in metrics.LESS_IS_BETTER
+        self.tries: list[Trial] = []
+        self.best: tuple[float, Fitted] | None = None
+
+    def __call__(self, trial: OptunaTrial) -> float:
+        import optuna
+
+        chosen = {name: suggest(trial, name, range_) for name, range_ in self._wanted.parameters.items()}
+        fitted = self._fitter.fit(chosen)
+        raw = sklearn_raw(fitted.pipeline, self._data.features)
+        value = score(raw, self._data.validation, self._model, self._data.classes()).metrics[self.metric]
+        known = math.isfinite(value)
+        self.tries.append(Trial(chosen, value if known else None))
+        if not known:
+            raise optuna.TrialPruned
+        if self.best is None or (value < self.best[0] if self.less else value > self.best[0]):
+            self.best = value, fitted
+        done = f"search {len(self.tries)}/{self._wanted.trials}"
+        self._say(f"{done}: {self.metric} {value:.5f}, best {self.best[0]:.5f}")
+        return value
 
 
 def suggest(trial: OptunaTrial, name: str, wanted: SearchRange) -> Scalar:

@@ -136,6 +136,7 @@ def _describe(context: step.Context, data: Data, fitted: Fitted, scored: Scored,
     case = context.case
     digest = skops_file.content_digest(content) if case.model.serve_with == "skops" else sha256(content)
     inputs = tuple((name, str(kind)) for name, kind in case.input_types().items())
+    first, last = (events.iso(int(f(data.train.times).astype(np.int64))) for f in (np.min, np.max))
     return model.Model(
         identity=model.identity(digest, inputs, context.launch.bundle),
         case=case.name,
@@ -148,8 +149,8 @@ def _describe(context: step.Context, data: Data, fitted: Fitted, scored: Scored,
         threshold=scored.chosen.threshold if scored.chosen is not None else None,
         serve_with=case.model.serve_with,
         metrics={name: value for name, value in scored.metrics.items() if math.isfinite(value)},
-        trained_from=events.iso(int(data.train.times.min().astype(np.int64))),
-        trained_to=events.iso(int(data.train.times.max().astype(np.int64))),
+        trained_from=first,
+        trained_to=last,
         rows=len(data.train),
         data=data.digest,
         bundle=context.launch.bundle,
