@@ -6,10 +6,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Self
+from urllib.parse import urlsplit
 
 import yaml
+from pydantic import model_validator
 
 from components.core.case import Strict, canonical_json, validate
 from components.core.errors import CaseError
@@ -59,6 +62,15 @@ class Profile(Strict):
     alerts: Alerts = Alerts()
     jobs: Jobs = Jobs()
 
+    @model_validator(mode="after")
+    def _without_secrets(self) -> Self:
+        for key, text in _texts(self.model_dump(), ()):
+            if "://" in text and _credentials(text):
+                raise ValueError(
+                    f"hold no credentials in {key}: it is logged; give them where its client looks for them"
+                )
+        return self
+
     def to_json(self) -> str:
         """The one string that travels as a pipeline parameter."""
         return canonical_json(self.model_dump(mode="json"))
@@ -70,6 +82,21 @@ class Profile(Strict):
     def path(self, name: str) -> Path:
         """A folder of the local adapters."""
         return Path(self.root) / name
+
+
+def _texts(data: Any, key: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """Every text with its key, such as tracking.at."""
+    if isinstance(data, dict):
+        for name, value in data.items():
+            yield from _texts(value, (*key, str(name)))
+    elif isinstance(data, str):
+        yield ".".join(key), data
+
+
+def _credentials(url: str) -> bool:
+    """Whether a URL brings a password, or over HTTP a name, which may be a token."""
+    place = urlsplit(url)
+    return bool(place.password) or ("@" in place.netloc and place.scheme in ("http", "https"))
 
 
 def load(name: str, folder: Path | None = None) -> Profile:

@@ -8,9 +8,11 @@ import shutil
 import subprocess
 import sys
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Literal
 
@@ -93,13 +95,17 @@ def _address(name: str, address: str, without: str) -> Check:
         return Check(name, "missing", "not in the profile", without)
     if not address.startswith(("http://", "https://")):
         return Check(name, "ok", address)
+    place = urllib.parse.urlsplit(address)
+    host = f"{place.scheme}://{place.netloc}"  # a webhook's path is its secret
     try:
         with urllib.request.urlopen(address, timeout=3) as answer:  # noqa: S310  # http(s) only, as just checked
-            return Check(name, "ok", f"{address}: {answer.status}")
+            return Check(name, "ok", f"{host}: {answer.status}")
     except urllib.error.HTTPError as error:
-        return Check(name, "ok", f"{address}: {error.code}")
+        return Check(name, "ok", f"{host}: {error.code}")
     except OSError as error:
-        return Check(name, "broken", f"{address}: {error}", without)
+        return Check(name, "broken", f"{host}: {error}", without)
+    except (HTTPException, ValueError):  # what they say would hold the path
+        return Check(name, "broken", f"{host}: no answer in HTTP, or no address", without)
 
 
 def _tool(name: str, commands: tuple[str, ...], without: str) -> Check:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -40,3 +41,24 @@ def test_an_unknown_profile_and_an_unknown_key_are_refused(tmp_path: Path) -> No
     (tmp_path / "dev.yaml").write_text("password: hunter2\n")
     with pytest.raises(CaseError, match="'password' must not be there"):
         profile.load("dev", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("key", "section"),
+    [
+        ("tracking.at", {"tracking": {"at": "https://me:hunter2@mlflow.example"}}),
+        ("tracking.at", {"tracking": {"at": "https://hunter2@mlflow.example"}}),
+        ("tracking.at", {"tracking": {"at": "postgresql://me:hunter2@db.example/mlflow"}}),
+        ("alerts.webhook", {"alerts": {"webhook": "https://me:hunter2@hooks.example/x"}}),
+        ("jobs.options.proxy", {"jobs": {"options": {"proxy": "http://me:hunter2@proxy.example"}}}),
+    ],
+)
+def test_an_address_with_credentials_is_refused_without_telling_them(key: str, section: dict[str, object]) -> None:
+    with pytest.raises(CaseError, match=f"must hold no credentials in {key}: it is logged") as caught:
+        Profile.from_json(json.dumps(section))
+    assert "hunter2" not in str(caught.value)
+
+
+def test_an_address_may_name_who_asks_where_no_password_stands() -> None:
+    address = "postgresql://me@db.example/mlflow"
+    assert Profile.model_validate({"tracking": {"at": address}}).tracking.at == address

@@ -67,6 +67,13 @@ def server() -> Iterator[str]:
 def test_an_address_that_answers_is_fine_and_one_that_does_not_is_broken(tmp_path: Path, server: str) -> None:
     given = {"root": str(tmp_path), "tracking": {"at": server}, "alerts": {"webhook": "http://127.0.0.1:9/hook"}}
     checks = found(Profile.model_validate(given))
-    assert (checks["tracking"].level, checks["tracking"].found) == ("ok", f"{server}: 404")
+    assert (checks["tracking"].level, checks["tracking"].found) == ("ok", f"{server.rstrip('/')}: 404")
     assert checks["webhook"].level == "broken"
     assert checks["webhook"].without == "no alerts by webhook"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:9", "127.0.0.1:port", "127.0.0.1:9/a b"])
+def test_a_webhook_is_told_by_its_host_for_its_path_is_a_secret(tmp_path: Path, host: str) -> None:
+    given = {"root": str(tmp_path), "alerts": {"webhook": f"http://{host}/hunter2"}}
+    check = found(Profile.model_validate(given))["webhook"]
+    assert (check.level, "hunter2" in check.found) == ("broken", False)
