@@ -102,16 +102,20 @@ def served(described: Model, data: bytes, *, where: str = "") -> Raw:
         They do not load, or do not take the features that the model describes.
     """
     if described.serve_with == "onnx":
-        content, raw = sha256(data).hexdigest(), onnx_raw(data, described.numbers, described.strings)
-    else:
-        from components.core import skops_file
+        _check_identity(described, sha256(data).hexdigest(), where)
+        return onnx_raw(data, described.numbers, described.strings)
+    from components.core import skops_file
 
-        content, raw = skops_file.content_digest(data), sklearn_raw(skops_file.loads(data), described.features)
+    _check_identity(described, skops_file.content_digest(data), where)
+    return sklearn_raw(skops_file.loads(data), described.features)
+
+
+def _check_identity(described: Model, content: str, where: str) -> None:
+    """Before anything is loaded."""
     found = model.identity(content, described.inputs, described.bundle)
     if found != described.identity:
         remedy = "Train the model again: its files do not belong together."
         raise ArtifactError("identity", f"be {described.identity}", found, remedy, where=where)
-    return raw
 
 
 def onnx_raw(data: bytes, numbers: tuple[str, ...], strings: tuple[str, ...]) -> Raw:

@@ -196,6 +196,12 @@ def test_a_model_that_is_not_the_one_it_says_is_refused(write: Writer, onnx: byt
         Scorer.open(root, digest)
 
 
+def test_nothing_is_loaded_of_a_model_that_is_not_the_one_it_says(write: Writer) -> None:
+    root, digest = write(b"no ONNX: loading it would say so", identity="f" * 64)
+    with pytest.raises(ArtifactError, match="'identity' must be f{64}"):
+        Scorer.open(root, digest)
+
+
 def test_a_session_without_the_described_inputs_is_refused(write: Writer, onnx: bytes) -> None:
     root, digest = write(onnx, features=(("half", "float32"),))
     with pytest.raises(ModelError, match=r"'model.onnx' must take \['numbers'\]. Got \['numbers', 'strings'\]"):
