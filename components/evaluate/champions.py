@@ -7,9 +7,8 @@ from datetime import UTC, datetime
 import numpy as np
 
 from components.adapters.ports import ModelVersion, Ports
-from components.core.errors import ArtifactError, ModelError
+from components.core.errors import ModelError
 from components.core.model import Model
-from components.core.scorer import Scorer
 from components.evaluate.holdout import Mask, Rows
 
 
@@ -17,22 +16,6 @@ def current(ports: Ports, case: str) -> ModelVersion | None:
     """The champion's registry record; None where nothing is live. Raises ArtifactError where it is gone."""
     version = ports.endpoints.pointer(case).champion
     return None if version is None else ports.registry.get(case, version)
-
-
-def load(ports: Ports, case: str, champion: ModelVersion) -> Scorer:
-    """The champion's verified model, run with the bundle that its registry record names.
-
-    Raises
-    ------
-    ArtifactError
-        The model is gone or altered, or its record names no bundle.
-    """
-    digest = champion.tags.get("bundle", "")
-    if not digest:
-        remedy = "Roll back to a version that esteira registered."
-        where = f"{case} version {champion.version}"
-        raise ArtifactError("bundle", "be named by the model's registry record", None, remedy, where=where)
-    return Scorer.open(ports.registry.fetch(case, champion.version), digest)
 
 
 def check(challenger: Model, champion: Model) -> None:

@@ -7,6 +7,7 @@ import json
 import math
 
 from components import step
+from components.adapters import live
 from components.adapters.ports import ModelVersion
 from components.core import artifacts, policy
 from components.core.policy import Evidence, Verdict
@@ -136,7 +137,7 @@ def _scored(context: step.Context, champion: ModelVersion | None) -> tuple[Score
 def _champion(
     context: step.Context, challenger: Scorer, champion: ModelVersion, manifest: artifacts.Manifest
 ) -> Scorer:
-    rival = champions.load(context.ports, context.case.name, champion)
+    rival = live.load(context.ports, context.case.name, champion.version).scorer
     champions.check(challenger.model, rival.model)
     holdout.check(manifest, rival, f"champion, version {champion.version}")
     return rival
