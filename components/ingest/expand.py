@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import lzma
 import shutil
 import tempfile
 import zipfile
@@ -127,7 +128,7 @@ class _Checked:
     def read(self, size: int = -1, /) -> bytes:
         try:
             data = self._stream.read(size if size >= 0 else _PIECE)
-        except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile) as error:
+        except (EOFError, zlib.error, lzma.LZMAError, OSError, zipfile.BadZipFile) as error:  # bz2 and gzip: OSError
             raise _damaged(self._name, error) from error
         self._expander.spend(self._name, len(data))
         return data

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -70,6 +71,7 @@ SPILLED = """[...document.querySelectorAll('.card *:not(.scroll *)')].filter(e =
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
     program = chromium.binary()
     if program is None:
+        assert not os.environ.get("ESTEIRA_NO_SKIP"), "chromium is absent"
         pytest.skip("chromium is absent")
     with Chromium(program, tmp_path_factory.mktemp("profile")) as page:
         yield page
