@@ -456,6 +456,13 @@ def parse(text: str, *, where: str) -> CaseFile:
     return validate(CaseFile, data, where=where)
 
 
+class _Told(str):
+    """Words of ours, shown without quotes."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
 def validate(model: type[T], data: object, *, where: str) -> T:
     """`data` as `model`, with pydantic's first complaint told as a CaseError."""
     try:
@@ -471,6 +478,8 @@ def validate(model: type[T], data: object, *, where: str) -> T:
         value = first["input"] if first["type"] != "missing" else None
         if isinstance(value, dict):
             value = f"keys {', '.join(map(str, value))}"
+        if model is CaseFile and not first["loc"]:  # a rule over several keys, which says itself what was found
+            key, rule, value = "keys", f"agree: {rule}", _Told("keys that do not")
         more = len(error.errors()) - 1
         remedy = "Mend this key" + (f"; {more} more after it." if more else ".")
         raise CaseError(key, rule, value, remedy, where=where) from error

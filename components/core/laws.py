@@ -86,6 +86,10 @@ def _check_nulls(transform: Transform) -> None:
     try:
         alone, many = (transform.apply(null_columns(transform.types, rows)) for rows in (1, 5))
     except RowError as error:
+        key = error.__cause__.args[0] if isinstance(error.__cause__, KeyError) and error.__cause__.args else ""
+        if isinstance(key, str) and key and key not in transform.types:  # a missing text would have been ''
+            rule, remedy = "ask only for its inputs", f"The inputs are {', '.join(transform.types)}."
+            raise FeatureError("features", rule, key, remedy, where=transform.where) from error
         remedy = "NaN, NaT and '' stand for missing: let them pass."
         raise FeatureError(error.name, law, str(error.value), remedy, where=transform.where) from error
     _same(law, _taken(alone, np.zeros(5, np.int64)), many, _ROW_BY_ROW)

@@ -11,9 +11,9 @@ from rich.console import Console
 from components import ROUTE
 from components.adapters import records
 from components.adapters.connect import Connected
+from components.core import events, report
 from components.core import profile as profiles
-from components.core import report
-from components.core.errors import ArtifactError, RunError
+from components.core.errors import ArtifactError, CaseError, RunError
 from components.core.record import RunRecord, StepRecord, launch_path, report_path, step_path
 from pipelines.launch import cases, compile, console, local
 
@@ -40,6 +40,7 @@ def run(name: str, pipeline: str, *, profile: str = "local", start: str = "", st
     RunError
         No step ran at all.
     """
+    _check_window(start, stop)
     folder = cases.find(name)
     chosen = profiles.load(profile)
     ports = Connected(chosen)
@@ -63,6 +64,18 @@ def run(name: str, pipeline: str, *, profile: str = "local", start: str = "", st
     page = chosen.path("blobs") / report_path(record.job)
     ports.blobs.write(report_path(record.job), report.render(record).encode())
     return Finished(record, page)
+
+
+def _check_window(start: str, stop: str) -> None:
+    """What ingest would refuse, told before anything runs and by the option's name."""
+    for option, text in (("--from", start), ("--to", stop)):
+        try:
+            events.instant(text) if text else None
+        except ValueError as error:
+            remedy = "Such as 2013-12-01 or 2013-12-01T06:00:00Z."
+            raise CaseError(option, "be an ISO 8601 time", text, remedy) from error
+    if start and stop and events.instant(start) >= events.instant(stop):
+        raise CaseError("--to", f"lie after --from, {start}", stop, "--to itself is outside the window.")
 
 
 class _Watcher:

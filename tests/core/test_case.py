@@ -215,3 +215,11 @@ def test_canonical_json_depends_on_content_alone(data: dict[str, Any]) -> None:
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("15min", 900), ("3h", 10800), ("2d", 172800)])
 def test_durations_are_whole_seconds(text: str, seconds: int) -> None:
     assert case.seconds(text) == seconds
+
+
+def test_keys_that_do_not_agree_are_told_in_words_of_the_file() -> None:
+    with pytest.raises(CaseError) as caught:
+        parsed(changed("arrival", "word"))
+    assert "'keys' must agree: arrival must be a number or timestamp; 'word' is string. Got keys that do" in str(
+        caught.value
+    )

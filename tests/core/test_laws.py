@@ -222,3 +222,10 @@ def test_a_sample_without_rows_is_checked_on_generated_ones(tmp_path: Path) -> N
     body, _ = BROKEN["neighbour"]
     with pytest.raises(FeatureError, match="must give a row alone the bits that it has among others"):
         laws.check(transform(body, tmp_path / "other"), sample(0))
+
+
+def test_a_column_that_is_no_input_is_named_with_those_that_are(tmp_path: Path) -> None:
+    body = "def features(columns):\n    return {'a': columns['typo'].astype(np.float32)}\n"
+    with pytest.raises(FeatureError) as caught:
+        laws.check(transform(body, tmp_path), sample())
+    assert "must ask only for its inputs. Got 'typo'. The inputs are a, b, s, t, f." in str(caught.value)

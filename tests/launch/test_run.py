@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from components import ROUTE
 from components.adapters import records
 from components.adapters.connect import Connected
-from components.core.errors import RunError
+from components.core.errors import CaseError, RunError
 from components.core.profile import Profile
 from components.core.record import RunRecord, StepRecord
 from pipelines import cli
@@ -54,3 +54,16 @@ def test_only_a_run_whose_every_step_ended_well_is_a_success(
     result = CliRunner().invoke(cli.app, ["run", "flights"])
     assert result.exit_code == code
     assert ("not started: register, deploy, predict, monitor." in result.output) == (len(states) < len(ROUTE))
+
+
+@pytest.mark.parametrize(
+    ("window", "text"),
+    [
+        (["--from", "yesterday"], "'--from' must be an ISO 8601 time. Got 'yesterday'."),
+        (["--from", "2013-02-01", "--to", "2013-01-01"], "'--to' must lie after --from, 2013-02-01. Got '2013-01-01'."),
+    ],
+)
+def test_a_wrong_window_is_refused_by_its_option_before_anything_runs(window: list[str], text: str) -> None:
+    result = CliRunner().invoke(cli.app, ["run", "flights", "predict", *window])
+    assert isinstance(result.exception, CaseError)
+    assert text in str(result.exception)
