@@ -162,8 +162,13 @@ def _categories(title: str, bins: CategoryBins, base: Counts, now: Counts) -> Bl
 
 
 def _table(columns: Sequence[ColumnDrift]) -> Block:
-    titles = ["column", "verdict", "distance", "threshold", "PSI", "KS", "L-infinity", "missing", "reason"]
-    rows = [
-        [c.name, c.verdict, c.distance, c.threshold, c.psi, c.ks, c.l_infinity, c.missing, c.reason] for c in columns
+    titles = ["column", "verdict", "distance", "threshold", "PSI", "KS", "L-infinity", "missing"]
+    rows: list[list[object]] = [
+        [c.name, c.verdict, c.distance, c.threshold, c.psi, c.ks, c.l_infinity, c.missing] for c in columns
     ]
+    if any(c.verdict == "insufficient data" for c in columns):  # what else a reason says stands in the numbers
+        titles.append("why not judged")
+        rows = [
+            [*row, c.reason if c.verdict == "insufficient data" else ""] for row, c in zip(rows, columns, strict=True)
+        ]
     return blocks.table("Every column", titles, rows)

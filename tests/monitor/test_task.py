@@ -155,7 +155,9 @@ def test_few_rows_are_insufficient_data_however_far_off(live: World, rows: int) 
     given = columns(rows)
     result = live.watch(given | {"z": given["z"] + 9})
     assert result.parameters == {"drift": "insufficient data"}
-    assert live.data()["reason"] == f"{rows} rows in the window, 5000 in the baseline; it takes 200"
+    why = f"{rows} rows in the window, 5000 in the baseline; it takes 200"
+    assert live.data()["reason"] == why
+    assert (live.monitoring / "index.html").read_text().count(why) == 5  # in the facts, and of each column
     assert live.data()["performance"] == {
         "metric": "roc_auc",
         "rows": rows,
@@ -254,6 +256,7 @@ def test_the_page_draws_every_block(live: World) -> None:
     result = live.watch(given | {"z": np.where(np.arange(1500) % 2, given["z"] + 3, np.nan)})
     page = (live.monitoring / "index.html").read_text()
     assert "Not shown" not in page
+    assert "why not judged" not in page
     assert page.count('<svg class="plot"') + page.count("<table") >= 6
     assert "Missing: 0 % in the baseline, 50 % now." in page
     assert len(json.dumps(result.report)) < 50_000
