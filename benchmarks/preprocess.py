@@ -87,16 +87,16 @@ CONTENDERS: dict[str, Callable[[Path, Path], None]] = {"preprocess": ours, "by r
 
 
 def contend(name: str, folder: Path, runs: int) -> None:
-    """Runs one contender `runs` times after a warm-up and keeps the last result; prints seconds and peak memory."""
+    """Runs one contender `runs` times, after a warm-up if more than once; prints seconds and peak memory."""
     seconds = []
-    for _ in range(runs + 1):
+    for _ in range(runs + (runs > 1)):
         target = folder / name.replace("preprocess", "ours")
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir()
         started = time.perf_counter()
         CONTENDERS[name](folder, target)
         seconds.append(time.perf_counter() - started)
-    print(json.dumps({"seconds": seconds[1:], "peak": step.peak_memory()}))
+    print(json.dumps({"seconds": seconds[-runs:], "peak": step.peak_memory()}))
 
 
 def check_equal(folder: Path) -> None:

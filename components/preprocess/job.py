@@ -61,9 +61,12 @@ class _Period(beam.DoFn):  # type: ignore[misc]  # Beam has no types here
             yield self._error
             return
         try:
-            yield self._worker.work(Element.from_json(element)).to_json()
+            outcome = self._worker.work(Element.from_json(element))
         except EsteiraError as error:
             yield _told(error)
+            return
+        print(f"[preprocess] {outcome.key} ({outcome.use}): {outcome.counts['written']:,} rows", flush=True)
+        yield outcome.to_json()
 
     def teardown(self) -> None:
         self._scratch.cleanup()

@@ -58,10 +58,12 @@ def run(
 
 
 def _outside(context: step.Context) -> Any:
-    """The user's code, and what is read of the section about the model."""
+    """The user's code, the window (no digest covers it), and what is read of the section about the model."""
     files = bundle.read(context.bundle_folder, context.launch.bundle).files
     code = bundle.digest_of({name: data for name, data in files.items() if name.endswith(".py")})
-    return {"code": code, "task": context.case.model.task, "weights": context.case.model.weights.column}
+    window = artifacts.read_manifest(context.inputs["events"], "events").info["window"]
+    model = context.case.model
+    return {"code": code, "window": window, "task": model.task, "weights": model.weights.column}
 
 
 def work(context: step.Context, purpose: str) -> step.Result:
