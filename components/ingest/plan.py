@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
@@ -135,7 +136,9 @@ def window(plan: Plan, starts: list[np.datetime64], newest: np.datetime64) -> Wi
 
     train: from the oldest period's start to the end of the newest complete one, unless named.
     predict: from the watermark, or the score periods' start, through the newest event, unless named; and a warm-up.
+    An event dated after now moves neither: one wrong date would end all predictions.
     """
+    newest = min(newest, np.datetime64(time.time_ns() // 1000, "us"))
     asked, case = plan.asked, plan.case
     complete = periods.newest_complete_end(newest, case.split.by)
     if asked.purpose == "train":

@@ -106,16 +106,14 @@ def closing(console: Console, record: RunRecord, report: Path) -> None:
     champion = record.step("deploy").parameters.get("champion")
     if champion:
         console.print(f"champion version {champion}", highlight=False)
+    if predicted := record.step("predict").summary:
+        console.print(f"predict  {predicted}", highlight=False, soft_wrap=True)
     for name in record.failed:
         step = record.step(name)
         reason = (
             step.error or "Killed before it ended. If memory ran out, raise resources." + name + ".memory in the case."
         )
         console.print(f"{name} {step.state}: {reason}", style="bold red", soft_wrap=True, highlight=False)
-    never = [name for name in record.route if record.step(name).state == "not started"]
-    if never and not record.failed:
-        text = f"not started: {', '.join(never)}. No step says why: see kfp.log beside the artifacts."
-        console.print(text, style="bold red", soft_wrap=True, highlight=False)
     never = [name for name in record.route if record.step(name).state == "not started"]
     if never and not record.failed:
         text = f"not started: {', '.join(never)}. No step says why: see kfp.log beside the artifacts."

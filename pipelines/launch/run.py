@@ -53,6 +53,9 @@ def run(name: str, pipeline: str, *, profile: str = "local", start: str = "", st
     )
     try:
         local.run(text, arguments, root=chosen.path("artifacts"), watch=watcher)
+    except KeyboardInterrupt:
+        watcher.interrupted()
+        raise
     finally:
         watcher.close()
     if not watcher.head.job:
@@ -96,6 +99,13 @@ class _Watcher:
         self._show_last()
         self._current = task.step
         self._progress.begins(task.step)
+
+    def interrupted(self) -> None:
+        """The run has ended: what was under way was killed."""
+        self._current = ""
+        if self.head.job:
+            self.head = replace(self.head, ended=time.time())
+            self._ports.blobs.write(launch_path(self.head.job), records.head(self.head))
 
     def close(self) -> None:
         self._show_last()
