@@ -116,7 +116,7 @@ def _texts(values: Array) -> npt.NDArray[np.object_]:
 
 
 def _variants(text: str) -> Iterator[str]:
-    yield from (text.upper(), text.lower(), f"{text} ", f" {text}")
+    yield from (text.upper(), text.lower(), f"{text} ", f" {text}", f"{text}\0")
     yield from (unicodedata.normalize("NFC", text), unicodedata.normalize("NFD", text))
 
 

@@ -14,11 +14,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from components.core import artifacts, bundle, model, skops_file
 from components.core.errors import ArtifactError, FeatureError, ModelError
 from components.core.model import Model
-from components.core.scorer import Scorer, decide, frame
+from components.core.scorer import Scorer, decide, frame, onnx_raw
 
 CASE = """
 name: toy
@@ -160,6 +162,29 @@ def test_onnx_scores_as_scikit_learn_does(write: Writer, onnx: bytes, fitted: An
     np.testing.assert_allclose(made.score, expected[:, 1], atol=1e-6)
     assert made.score.dtype == np.float64
     assert list(made.decision) == ["1" if score >= 0.4 else "0" for score in expected[:, 1]]
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    rows=st.lists(
+        st.tuples(
+            st.floats(width=32, allow_infinity=False),
+            st.one_of(st.sampled_from(["", "a", "b c", "a\0", "A"]), st.text(st.characters(exclude_categories=["Cs"]))),
+        ),
+        min_size=1,
+        max_size=8,
+    )
+)
+def test_any_number_and_any_text_score_as_in_scikit_learn_alone_or_together(
+    rows: list[tuple[float, str]], onnx: bytes, fitted: Any
+) -> None:
+    half, kind = zip(*rows, strict=True)
+    features = {"half": np.array(half, np.float32), "kind": np.array(kind, dtype=object)}
+    raw = onnx_raw(onnx, ("half",), ("kind",))
+    together = raw(features)
+    np.testing.assert_allclose(together, fitted.predict_proba(frame(features, NAMES)), atol=1e-6)
+    alone = [raw({name: values[at : at + 1] for name, values in features.items()})[0] for at in range(len(rows))]
+    np.testing.assert_allclose(alone, together, atol=1e-6)
 
 
 def test_a_skops_model_scores_as_scikit_learn_does_to_the_bit(write: Writer, fitted: Any) -> None:
