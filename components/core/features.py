@@ -98,6 +98,12 @@ class Transform:
         RowError
             The function raised, or a value is null or infinite: other rows of the batch may be good.
         """
+        result = self.shaped(columns)
+        check_finite(result, where=self.where)
+        return result
+
+    def shaped(self, columns: Columns) -> Columns:
+        """`apply` without the look for infinities: for the scorer, which lays the numbers side by side anyway."""
         given, rows = self._inputs(columns)
         try:
             with np.errstate(all="ignore"):
@@ -164,20 +170,16 @@ class Transform:
     def _check(self, result: object, rows: int) -> None:
         if not isinstance(result, dict) or not result:
             raise self._error("features", "return a dict of columns", result, "Return {name: array, ...}.")
-        numbers: Columns = {}
         texts: Columns = {}
         for name, values in result.items():
             if not _is_name(name):
                 rule = "be named by an identifier that does not start with _"
                 raise self._error(str(name), rule, name, "Rename the feature.")
             kind = values.dtype if type(values) is np.ndarray and values.shape == (rows,) else None
-            if kind == _FLOAT32:
-                numbers[name] = values
-            elif kind == _OBJECT:
+            if kind == _OBJECT:
                 texts[name] = values
-            else:
+            elif kind != _FLOAT32:
                 raise self._misshapen(name, values, rows)
-        self._check_numbers(numbers)
         self._check_texts(texts)
 
     def _misshapen(self, name: str, values: object, rows: int) -> FeatureError:
@@ -187,13 +189,6 @@ class Transform:
             remedy = "Use .astype(np.float32) for numbers, .astype(object) for texts."
             return self._error(name, "be float32, or object of str", str(values.dtype), remedy)
         return self._error(name, f"have one value per row: {rows}", values.shape, "Work row by row.")
-
-    def _check_numbers(self, made: Columns) -> None:
-        # One call over all columns: for a single row thirty calls would cost more than the features.
-        if made and np.isinf(np.concatenate(list(made.values()))).any():
-            name = next(n for n, values in made.items() if np.isinf(values).any())
-            remedy = "Bound it, or make it missing (NaN)."
-            raise RowError(name, "be finite or NaN", "infinity", remedy, where=self.where)
 
     def _check_texts(self, made: Columns) -> None:
         for name, values in made.items():
@@ -205,6 +200,15 @@ class Transform:
 
     def _error(self, name: str, rule: str, value: object, remedy: str) -> FeatureError:
         return FeatureError(name, rule, value, remedy, where=self.where)
+
+
+def check_finite(made: Mapping[str, Array], *, where: str = "features.py") -> None:
+    """Raises RowError, naming the feature, where a number of features that are otherwise right is infinite."""
+    numbers = {name: values for name, values in made.items() if values.dtype == _FLOAT32}
+    # One call over all columns: for a single row thirty calls would cost more than the features.
+    if numbers and np.isinf(np.concatenate(list(numbers.values()))).any():
+        name = next(n for n, values in numbers.items() if np.isinf(values).any())
+        raise RowError(name, "be finite or NaN", "infinity", "Bound it, or make it missing (NaN).", where=where)
 
 
 @lru_cache(maxsize=4096)

@@ -18,7 +18,7 @@ from components.core import artifacts, model
 from components.core import bundle as bundles
 from components.core.columns import ARROW, Array, Columns, ColumnType
 from components.core.errors import ArtifactError, FeatureError, ModelError
-from components.core.features import Transform
+from components.core.features import Transform, check_finite
 from components.core.model import Model
 
 Raw = Callable[[Mapping[str, Array]], npt.NDArray[Any]]
@@ -84,7 +84,8 @@ class Scorer:
 
     def predict(self, columns: Columns) -> Predictions:
         """Predictions of the model's input columns (n rows), as `columns.columns_of` gives them."""
-        return self.predict_features(self._transform.apply(columns))
+        onnx = self.model.serve_with == "onnx"  # whose call looks for infinities itself
+        return self.predict_features(self._transform.shaped(columns) if onnx else self._transform.apply(columns))
 
     def predict_features(self, features: Mapping[str, Array]) -> Predictions:
         """Predictions of the transform's columns (n rows)."""
@@ -143,6 +144,8 @@ def onnx_raw(data: bytes, numbers: tuple[str, ...], strings: tuple[str, ...]) ->
 
     def raw(features: Mapping[str, Array]) -> npt.NDArray[Any]:
         feed = {name: _block(features, names, dtype) for name, names, dtype in plan}
+        if numbers and np.isinf(feed[model.NUMBERS]).any():
+            check_finite(features)
         result: npt.NDArray[Any] = run(outputs, feed)[0]
         return result
 

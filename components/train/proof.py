@@ -105,8 +105,11 @@ def _numbers(values: Array, extreme: bool) -> npt.NDArray[np.float32]:
     span = max(high - low, 1.0)
     far = [low - 1000 * span, high + 1000 * span, *([-3.4e38, 3.4e38] if extreme else [])]
     some = known[np.unique(np.linspace(0, len(known) - 1, 8, dtype=np.int64))] if len(known) else known
-    below, above = (np.nextafter(some, np.float32(end)) for end in (-np.inf, np.inf))
-    return np.concatenate([np.array([np.nan, 0.0, -0.0, 1e-30, *far], np.float32), some, below, above])
+    with np.errstate(over="ignore"):
+        near = [np.nextafter(some, np.float32(end)) for end in (-np.inf, np.inf)]
+        odd = np.array([np.nan, 0.0, -0.0, 1e-30, *far]).astype(np.float32)
+    made: npt.NDArray[np.float32] = np.concatenate([odd, some, *near])
+    return made[~np.isinf(made)]
 
 
 def _texts(values: Array) -> npt.NDArray[np.object_]:

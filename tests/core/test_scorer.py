@@ -246,6 +246,16 @@ def test_a_missing_feature_is_named(write: Writer, onnx: bytes, fitted: Any, ser
     assert str(caught.value) == "'kind' must be among the features. Got ['half']. Return it from features()."
 
 
+@pytest.mark.parametrize("serve_with", ["onnx", "skops"])
+def test_an_infinite_feature_is_named(write: Writer, onnx: bytes, fitted: Any, serve_with: str) -> None:
+    scorer = Scorer.open(*write(onnx if serve_with == "onnx" else skops_file.dumps(fitted), serve_with))
+    with pytest.raises(FeatureError) as caught:
+        scorer.predict({**ROWS, "x": np.array([0.5, np.inf, 0.0, 0.0, 0.0])})
+    assert str(caught.value) == (
+        "features.py: 'half' must be finite or NaN. Got 'infinity'. Bound it, or make it missing (NaN)."
+    )
+
+
 def test_decisions_are_texts_of_the_task() -> None:
     binary = described_as("onnx", "", "")
     raw = np.array([[0.7, 0.3], [0.6, 0.4]], np.float32)

@@ -208,6 +208,12 @@ def test_generated_rows_hold_what_does_not_come_every_day() -> None:
     assert len({len(values) for values in made.values()}) == 1
 
 
+def test_generated_rows_of_huge_numbers_are_finite_or_missing() -> None:
+    huge = np.array([-3.4028235e38, 3.4028235e38], np.float32)
+    made = generated({"x": huge}, (("x", "float32"),), extreme=True)
+    assert not np.isinf(made["x"]).any()
+
+
 SCRIPT = """
 import sys, hashlib
 sys.path.insert(0, sys.argv[1])
