@@ -24,8 +24,8 @@ run: setup data ## the batch pipeline of the flights case, here
 	$(VENVS)/launcher/bin/esteira run flights batch
 
 test: setup data $(VENVS)/dev/.stamp .tools/pytest/.stamp ## every test
-	PYTHONPATH=.tools/pytest:. $(VENVS)/validate/bin/python -m pytest -q -p no:cacheprovider tests/validate_environment
-	$(VENVS)/dev/bin/python -m pytest -q -n 2 --dist loadgroup
+	PYTHONPATH=$(CURDIR)/.tools/pytest:$(CURDIR) $(VENVS)/validate/bin/python -m pytest -q -p no:cacheprovider tests/validate_environment
+	PYTHONPATH=$(CURDIR) $(VENVS)/dev/bin/python -m pytest -q -n 2 --dist loadgroup
 
 check: $(VENVS)/dev/.stamp ## ruff, mypy --strict, import-linter
 	$(VENVS)/dev/bin/ruff check .
