@@ -39,7 +39,7 @@ servers: .tools/prism ## start Beam's portable job service for the tests, until 
 	for try in {1..100}; do (: </dev/tcp/127.0.0.1/$(PRISM_PORT)) 2>/dev/null && exit 0; sleep 0.1; done; exit 1
 
 servers-stop: ## stop what `make servers` started
-	-kill "$$(cat .tools/run/prism.pid)"
+	@-kill "$$(cat .tools/run/prism.pid)"
 
 setup: $(VENVS)/launcher/.stamp $(VENVS)/pipeline/.stamp $(VENVS)/validate/.stamp ## the environments of the steps
 
