@@ -81,6 +81,11 @@ def test_the_base_of_these_tests_is_a_case() -> None:
         ("inputs", ["late"], "inputs leaks the label: 'late' is known only when the label lands"),
         ("inputs", ["nobody"], "inputs names the column 'nobody', which is not declared"),
         ("columns.late.known", "event", "columns.late is the label, so it must say known: label"),
+        (
+            "references.r",
+            {"source": {"path": "r.csv"}, "columns": {"k": {"type": "string"}}, "by": {"word": "k"}, "take": ["z"]},
+            "references.r.take names the column 'z', which is not declared",
+        ),
         ("windows.w", {"by": ["word"], "over": ["3h"], "compute": ["mean"]}, "name the column to add up in 'of'"),
         ("windows.w", {"by": ["word"], "over": [], "compute": ["count"]}, "'windows.w.over' must"),
         (
