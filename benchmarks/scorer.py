@@ -22,8 +22,9 @@ from flights_quality import newest
 from threadpoolctl import threadpool_limits
 
 from components.adapters.connect import Connected
-from components.core import artifacts, profile, skops_file
-from components.core.columns import Columns, columns_of
+from components.core import artifacts, profile, shards, skops_file
+from components.core.arrow import columns_of
+from components.core.columns import Columns
 from components.core.scorer import Scorer
 from components.core.scorer import frame as arrow
 
@@ -47,7 +48,7 @@ def turns(calls: dict[str, Callable[[], object]], repeats: dict[str, int]) -> di
 def holdout(run: Path, scorer: Scorer) -> Columns:
     """The first 10,000 rows of the holdout, as the model's inputs."""
     folder = run / "preprocess" / "holdout"
-    table = next(iter(artifacts.read_tables(folder, artifacts.read_manifest(folder, "enriched"))))
+    table = next(iter(shards.read_tables(folder, artifacts.read_manifest(folder, "enriched"))))
     return columns_of(table.slice(0, BATCH), dict(scorer.model.inputs))
 
 

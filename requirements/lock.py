@@ -19,9 +19,10 @@ FLAGS = [
 EXTRAS = {
     "launcher": ["launcher"],
     "pipeline": ["pipeline"],
+    "server": ["server"],
     "validate": ["validate"],
     "validate-legacy": ["validate-legacy"],
-    "dev": ["launcher", "pipeline", "dev"],
+    "dev": ["launcher", "pipeline", "server", "dev"],
 }
 # Packages that stand alone: installed without dependencies, or beside an environment.
 ALONE = {

@@ -16,8 +16,8 @@ import pyarrow as pa
 
 from components import step
 from components.adapters.connect import Connected
-from components.core import artifacts, drift, model, scorer
-from components.core.columns import ARROW
+from components.core import artifacts, drift, model, scorer, shards
+from components.core.arrow import ARROW
 from components.core.model import Model
 from components.core.profile import Profile
 from components.step import Launch
@@ -69,7 +69,7 @@ def write_rows(root: Path, given: Mapping[str, Any], *, window: Sequence[str] = 
     months = np.asarray(given["_event_time"]).astype("datetime64[M]")
     parts = []
     for month in sorted(set(months)):
-        writer = artifacts.PartitionWriter(root, str(month), made, time="_event_time", shard_rows=500)
+        writer = shards.PartitionWriter(root, str(month), made, time="_event_time", shard_rows=500)
         writer.write(table.filter(pa.array(months == month)))
         parts.append(writer.close())
     ends = [min(months), max(months) + 1] if len(months) else [np.datetime64("2021-01")] * 2

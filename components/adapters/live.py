@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.adapters.ports import Ports
+from components.adapters.ports import Registry
 from components.core.errors import ArtifactError
 from components.core.scorer import Scorer
 
@@ -18,7 +18,7 @@ class Live:
     scorer: Scorer
 
 
-def load(ports: Ports, case: str, version: int) -> Live:
+def load(registry: Registry, case: str, version: int) -> Live:
     """The version's model, run with the bundle that its registry record names.
 
     Raises
@@ -26,10 +26,10 @@ def load(ports: Ports, case: str, version: int) -> Live:
     ArtifactError
         The version or its model is gone or altered, or the record names no bundle.
     """
-    bundle = ports.registry.get(case, version).tags.get("bundle", "")
+    bundle = registry.get(case, version).tags.get("bundle", "")
     if not bundle:
         remedy = "Roll back to a version that esteira registered."
         where = f"{case} version {version}"
         raise ArtifactError("bundle", "be named by the model's registry record", None, remedy, where=where)
-    folder = ports.registry.fetch(case, version)
+    folder = registry.fetch(case, version)
     return Live(version, folder, Scorer.open(folder, bundle))

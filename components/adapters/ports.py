@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Literal, Protocol
+from typing import IO, TYPE_CHECKING, Any, Literal, Protocol
 
-import pyarrow as pa
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class Blobs(Protocol):
@@ -71,6 +72,52 @@ class Tables(Protocol):
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
         """Reads with SQL over the tables by name; values bound as $name."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One event as its producer sent it: JSON of the case's columns, and attributes.
+
+    `id` names the event for deduplication; `kind` is "event" or "label" (the same row, with its label's columns).
+    """
+
+    data: bytes
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    message: Message
+    token: str
+    """What acknowledges it: a log's offset, or a server's acknowledgement id."""
+
+
+class Subscription(Protocol):
+    """A consumer group's view of a topic: at least once, in order where the topic keeps one."""
+
+    def pull(self, most: int, wait: float) -> list[Received]:
+        """Up to `most` messages; waits at most `wait` seconds for the first, and then gives an empty list."""
+        ...
+
+    def ack(self, received: Sequence[Received]) -> None:
+        """These are done with: once this has returned the group never sees them again."""
+        ...
+
+    def close(self) -> None:
+        """What was pulled and not acknowledged comes again to the group."""
+        ...
+
+
+class Events(Protocol):
+    """Topics of messages, in the order of arrival."""
+
+    def publish(self, topic: str, messages: Sequence[Message]) -> None:
+        """Durable once it has returned; in order. Raises RunError where it could not be, DataError for a bad one."""
+        ...
+
+    def subscribe(self, topic: str, group: str) -> Subscription:
+        """The group begins with what is published after its first subscription, or with the log's start."""
         ...
 
 

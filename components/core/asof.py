@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from components.core.arrow import ARROW
 from components.core.case import Reference, seconds
-from components.core.columns import ARROW
 from components.core.errors import DataError
 from components.core.windows import Ints, Ordered, missing_as_null
 

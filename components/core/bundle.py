@@ -21,11 +21,13 @@ from dataclasses import dataclass, field
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
-from components.core import case as cases
-from components.core.artifacts import atomic_write, sha256
-from components.core.case import Case
+from components.core.artifacts import atomic_write, canonical_json, sha256
 from components.core.errors import ArtifactError, CaseError
+
+if TYPE_CHECKING:
+    from components.core.case import Case
 
 FORMAT = 1
 MANIFEST = "bundle.json"
@@ -43,7 +45,9 @@ class Bundle:
     digest: str
 
     def case(self) -> Case:
-        return cases.validate(Case, json.loads(self.files["case.json"]), where="case.json")
+        from components.core import case as cases  # the prediction server has no pydantic
+
+        return cases.validate(cases.Case, json.loads(self.files["case.json"]), where="case.json")
 
 
 def build(folder: Path) -> Bundle:
@@ -54,6 +58,8 @@ def build(folder: Path) -> Bundle:
     CaseError
         The case or features.py is at fault, a file is a link, or the whole is over the cap.
     """
+    from components.core import case as cases
+
     case = cases.load(folder).case()
     files = {"case.json": cases.resolved_json(case).encode()}
     for path in sorted(folder.rglob("*")):
@@ -85,7 +91,7 @@ def _allowed(name: str) -> bool:
 
 def digest_of(files: Mapping[str, bytes]) -> str:
     entries = [[name, len(data), sha256(data)] for name, data in sorted(files.items())]
-    return sha256(cases.canonical_json({"format": FORMAT, "files": entries}).encode())
+    return sha256(canonical_json({"format": FORMAT, "files": entries}).encode())
 
 
 def _check_size(sizes: Mapping[str, int], *, where: str) -> None:
@@ -139,7 +145,7 @@ def write(bundle: Bundle, folder: Path) -> None:
         atomic_write(folder / name, data)
     entries = {name: {"bytes": len(data), "sha256": sha256(data)} for name, data in bundle.files.items()}
     body = {"format": FORMAT, "digest": bundle.digest, "files": entries}
-    atomic_write(folder / MANIFEST, cases.canonical_json(body).encode())
+    atomic_write(folder / MANIFEST, canonical_json(body).encode())
 
 
 def read(folder: Path, digest: str) -> Bundle:

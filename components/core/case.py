@@ -18,6 +18,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from components.core import case_rules
+from components.core.artifacts import canonical_json
 from components.core.columns import ColumnType
 from components.core.errors import CaseError
 
@@ -301,6 +302,42 @@ class Monitoring(Strict):
     ignore: tuple[Name, ...] = ()
 
 
+class Canary(Strict):
+    """When a challenger that gets live traffic is promoted. Rules with too few samples at the deadline abort it."""
+
+    percent: int = Field(default=20, ge=1, le=99)
+    """Of the live traffic, by a stable hash of the request's id."""
+    requests: int = Field(default=500, ge=1)
+    """Each rule needs this many samples of each version that it looks at."""
+    deadline: Duration = "30min"
+    """Without a decision by then the canary is aborted."""
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    error_rate: float | None = Field(default=0.01, ge=0, le=1)
+    """The challenger's share of failed requests may exceed the champion's by this much at most."""
+    latency: float | None = Field(default=1.5, gt=0)
+    """The challenger's 95th percentile may be this many times the champion's at most."""
+    agreement: float | None = Field(default=0.8, ge=0, le=1)
+    """The share of the challenger's requests on which the champion decides alike, at least."""
+    quality: dict[str, float] = {}
+    """By metric: how much worse than the champion's the challenger's may be on labels that matured meanwhile."""
+
+
+class Serving(Strict):
+    """What one prediction server takes."""
+
+    body: int = Field(default=1_500_000, ge=1_000)
+    """Bytes of a request's body."""
+    rows: int = Field(default=1_024, ge=1)
+    """Rows of a request."""
+    queue: int = Field(default=256, ge=1)
+    """Requests that wait; the next one gets a 503 at once."""
+
+
+class Streaming(Strict):
+    lateness: Duration = "10min"
+    """How far behind the newest event one may lie; later ones are counted, kept aside and not scored."""
+
+
 class Notify(Strict):
     when: tuple[Literal["failure", "refused", "drift", "success"], ...] = ("failure", "refused", "drift")
     email: tuple[str, ...] = ()
@@ -315,6 +352,11 @@ class Operations(Strict):
     """Everything about running the model; a change here retrains nothing."""
 
     gate: Gate = Gate()
+    deploy: Literal["champion", "canary"] = "champion"
+    """What batch makes of an accepted model: the champion at once, or a challenger that earns its traffic."""
+    canary: Canary = Canary()
+    serving: Serving = Serving()
+    streaming: Streaming = Streaming()
     monitoring: Monitoring = Monitoring()
     notify: Notify = Notify()
     resources: dict[str, Resources] = {}
@@ -399,11 +441,6 @@ def load(folder: Path) -> CaseFile:
             "case", "be a folder with a case.yaml", str(folder), "Make one with `esteira init NAME --data FILE`."
         )
     return parse(path.read_text(encoding="utf-8"), where=str(path))
-
-
-def canonical_json(data: Any) -> str:
-    """JSON with sorted keys and no spaces: equal data, equal text."""
-    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def digest(data: Any) -> str:

@@ -19,9 +19,10 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow as pa
 
+from components.core.arrow import ARROW, to_numpy
 from components.core.asof import MICROS, NO_TIME, Lookup, micros
 from components.core.case import Case, Window, seconds
-from components.core.columns import ARROW, Array, to_numpy
+from components.core.columns import Array
 from components.core.errors import DataError
 from components.core.events import ARRIVAL, EVENT_TIME, LABEL_TIME
 from components.core.windows import Entries, Ints, key_codes

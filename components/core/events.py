@@ -21,8 +21,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from components.core.arrow import ARROW, arrow_schema
 from components.core.case import UNIT_SECONDS, Case, Moment, seconds
-from components.core.columns import ARROW, arrow_schema
 
 ENTITY, EVENT_TIME, ARRIVAL, LABEL_TIME = "_entity", "_event_time", "_arrival", "_label_time"
 YEARS = (1900, 2200)

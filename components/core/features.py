@@ -10,30 +10,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 
 from components.core import bundle
-from components.core.case import Case
-from components.core.columns import Array, Columns, ColumnType
+from components.core.columns import DTYPES, MISSING, Array, Columns, ColumnType
 from components.core.errors import CaseError, FeatureError, RowError
 
 _FLOAT32 = np.dtype(np.float32)
 _OBJECT = np.dtype(object)
-_INPUT: Mapping[ColumnType, np.dtype[Any]] = MappingProxyType(
-    {
-        "number": np.dtype(np.float64),
-        "bool": np.dtype(np.float64),
-        "string": _OBJECT,
-        "id": _OBJECT,
-        "timestamp": np.dtype("datetime64[us]"),
-    }
-)
-_MISSING: Mapping[ColumnType, object] = MappingProxyType(
-    {"number": np.nan, "bool": np.nan, "string": "", "id": "", "timestamp": np.datetime64("NaT")}
-)
 
 
 @dataclass(frozen=True)
@@ -68,8 +53,8 @@ class Transform:
     where: str = "features.py"
 
     @classmethod
-    def load(cls, folder: Path, digest: str, case: Case) -> Transform:
-        """The transform of the bundle in `folder`, which must have this digest.
+    def load(cls, folder: Path, digest: str, types: Mapping[str, ColumnType]) -> Transform:
+        """The transform of the bundle in `folder`, which must have this digest, over inputs of these types.
 
         Raises
         ------
@@ -84,7 +69,7 @@ class Transform:
             remedy = "Write def features(columns): and return the columns."
             raise CaseError("features", "be a function in features.py", function, remedy, where="features.py")
         sources = {name: data for name, data in found.files.items() if name.endswith(".py")}
-        return cls(function, case.input_types(), sources)
+        return cls(function, types, sources)
 
     def apply(self, columns: Columns) -> Columns:
         """The features of n rows: float32 (n,) and object-of-str (n,) columns, in the function's order.
@@ -158,10 +143,10 @@ class Transform:
         rows = -1
         for name, kind in self.types.items():
             values = columns.get(name)
-            if values is None or values.dtype != _INPUT[kind] or len(values) != rows:
-                if values is None or values.dtype != _INPUT[kind] or rows >= 0:
+            if values is None or values.dtype != DTYPES[kind] or len(values) != rows:
+                if values is None or values.dtype != DTYPES[kind] or rows >= 0:
                     shown = "absent" if values is None else f"{values.dtype} of {values.shape}"
-                    rule = f"be an input column of dtype {_INPUT[kind]}, as long as the others"
+                    rule = f"be an input column of dtype {DTYPES[kind]}, as long as the others"
                     raise self._error(name, rule, shown, "Give every input by its declared type.")
                 rows = len(values)
             given[name] = values
@@ -218,4 +203,4 @@ def _is_name(name: object) -> bool:
 
 def null_columns(types: Mapping[str, ColumnType], rows: int) -> Columns:
     """Input columns in which every value is missing."""
-    return {name: np.full(rows, _MISSING[kind], dtype=_INPUT[kind]) for name, kind in types.items()}
+    return {name: np.full(rows, MISSING[kind], dtype=DTYPES[kind]) for name, kind in types.items()}

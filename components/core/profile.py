@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 import yaml
 from pydantic import model_validator
 
-from components.core.case import Strict, canonical_json, validate
+from components.core.artifacts import canonical_json
+from components.core.case import Strict, validate
 from components.core.errors import CaseError
 
 LOCAL_ROOT = ".esteira"
@@ -25,6 +26,12 @@ class Address(Strict):
 
     adapter: Literal["local"] = "local"
     at: str = ""
+
+
+class EventsAddress(Strict):
+    adapter: Literal["log", "pubsub"] = "log"
+    at: str = ""
+    """For Pub/Sub: the project. PUBSUB_EMULATOR_HOST is followed as Google's client does."""
 
 
 class TrackingAddress(Strict):
@@ -56,6 +63,7 @@ class Profile(Strict):
     """What a case's relative source paths stand under."""
     blobs: Address = Address()
     tables: Address = Address()
+    events: EventsAddress = EventsAddress()
     registry: Address = Address()
     endpoints: Address = Address()
     tracking: TrackingAddress = TrackingAddress()

@@ -15,8 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components.core import artifacts, model
-from components.core import bundle as bundles
-from components.core.columns import ARROW, Array, Columns, ColumnType
+from components.core.columns import Array, Columns, ColumnType
 from components.core.errors import ArtifactError, FeatureError, ModelError
 from components.core.features import Transform, check_finite
 from components.core.model import Model
@@ -70,13 +69,8 @@ class Scorer:
             raise ArtifactError("bundle", f"be {bundle}", described.bundle, remedy, where=str(folder))
         name = model.ONNX if described.serve_with == "onnx" else model.SKOPS
         raw = served(described, artifacts.read_named(folder, manifest, name), where=str(folder))
-        case = bundles.read(folder / model.BUNDLE, bundle).case()
-        return cls(described, Transform.load(folder / model.BUNDLE, bundle, case), raw)
-
-    def lacking(self, schema: Mapping[str, str]) -> list[str]:
-        """The inputs that columns of these Arrow types (by name) do not hold, as "name (type)"."""
-        inputs = [(name, str(ARROW[cast(ColumnType, kind)])) for name, kind in self.model.inputs]
-        return [f"{name} ({kind})" for name, kind in inputs if schema.get(name) != kind]
+        types = {name: cast(ColumnType, kind) for name, kind in described.inputs}
+        return cls(described, Transform.load(folder / model.BUNDLE, bundle, types), raw)
 
     def features(self, columns: Columns) -> Columns:
         """The transform's columns of the model's input columns (n rows). Raises FeatureError."""

@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from components.core import artifacts
+from components.core import arrow, shards
+from components.core.arrow import columns_of, to_numpy
 from components.core.artifacts import Manifest
-from components.core.columns import Columns, ColumnType, columns_of, to_numpy
+from components.core.columns import Columns, ColumnType
 from components.core.errors import DataError
 from components.core.metrics import Measure, Task, measure
 from components.core.ranking import Floats
@@ -80,7 +81,7 @@ def check(manifest: Manifest, scorer: Scorer, who: str) -> None:
     """
     if not manifest.rows:
         raise DataError("holdout", "have rows", 0, "Give a longer history, or other periods in 'split'.")
-    lacking = scorer.lacking(dict(manifest.schema))
+    lacking = arrow.lacking(scorer.model.inputs, dict(manifest.schema))
     if lacking:
         remedy = "Keep these columns in the case until a model without them is champion."
         raise DataError("holdout", f"have the input columns of the {who}", f"without {', '.join(lacking)}", remedy)
@@ -99,7 +100,7 @@ def score(
     made: list[list[Scores]] = [[] for _ in scorers]
     held: dict[str, list[pa.Array]] = {name: [] for name in texts}
     start = 0
-    for table in artifacts.read_tables(root, manifest, columns=wanted):
+    for table in shards.read_tables(root, manifest, columns=wanted):
         for batch in table.to_batches(max_chunksize=BATCH):
             basic.append(columns_of(batch, own))
             for name in texts:

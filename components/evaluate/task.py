@@ -137,7 +137,7 @@ def _scored(context: step.Context, champion: ModelVersion | None) -> tuple[Score
 def _champion(
     context: step.Context, challenger: Scorer, champion: ModelVersion, manifest: artifacts.Manifest
 ) -> Scorer:
-    rival = live.load(context.ports, context.case.name, champion.version).scorer
+    rival = live.load(context.ports.registry, context.case.name, champion.version).scorer
     champions.check(challenger.model, rival.model)
     holdout.check(manifest, rival, f"champion, version {champion.version}")
     return rival

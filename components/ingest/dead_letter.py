@@ -10,7 +10,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from components.core import artifacts
-from components.core.artifacts import Manifest, PartitionWriter
+from components.core.artifacts import Manifest
+from components.core.shards import PartitionWriter
 
 SCHEMA = pa.schema(
     {"reason": pa.string(), "source": pa.string(), "position": pa.int64(), "raw": pa.binary(), "step": pa.string()}

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.csv
 
 from components.core.case import Source
+from components.core.convert import shown
 from components.core.errors import CaseError, DataError
 from components.ingest.block import Block, check_names, located
-from components.ingest.convert import shown
 from components.ingest.dead_letter import Bad
 from components.ingest.expand import Member
 from components.ingest.records import Chunk, Framing, chunks, lines

@@ -1,4 +1,4 @@
-"""JSON lines as blocks: numbers as they are where a number is declared, all else as the text that CSV would hold."""
+"""JSON lines as blocks."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import pyarrow as pa
-
+from components.core import json_rows
 from components.core.case import Column
+from components.core.convert import shown
 from components.ingest.block import Block, located
-from components.ingest.convert import RULES, as_text, shown
 from components.ingest.dead_letter import Bad
 from components.ingest.expand import Member
 from components.ingest.records import Chunk, Framing, chunks
@@ -43,36 +42,5 @@ def _block(chunk: Chunk, records: list[tuple[int, int]], columns: Mapping[str, C
             rows.append(row)
             places.append(record)
     malformed = [Bad(line, raw, why) for (line, raw), why in zip(located(chunk, wrong), reasons, strict=True)]
-    seen = set().union(*rows)
-    faults: dict[int, str] = {}
-    values = {n: _array(n, c, [row.get(n) for row in rows], faults) for n, c in columns.items() if n in seen}
+    values, faults = json_rows.arrays(rows, columns)
     return Block(values, len(rows), lambda wanted: located(chunk, [places[i] for i in wanted]), malformed, faults)
-
-
-def _array(name: str, column: Column, values: list[Any], faults: dict[int, str]) -> pa.Array:
-    kinds = set(map(type, values)) - {type(None)}
-    if kinds <= {int, float} and column.type == "number":
-        try:
-            return pa.array(values, pa.float64())
-        except pa.ArrowInvalid:  # an integer that float64 does not hold exactly
-            pass
-    if kinds <= {str}:
-        try:
-            return pa.array(values, pa.string())
-        except UnicodeEncodeError:  # half of a surrogate pair
-            pass
-    return pa.array([_text(name, column, row, value, faults) for row, value in enumerate(values)], pa.string())
-
-
-def _text(name: str, column: Column, row: int, value: Any, faults: dict[int, str]) -> str | None:
-    try:
-        if value is None or isinstance(value, dict | list):
-            raise TypeError
-        text = repr(value) if isinstance(value, float) and column.type == "number" else as_text(value)
-        if text is not None:
-            text.encode()
-        return text
-    except (TypeError, ValueError):
-        if value is not None:
-            faults.setdefault(row, f"{name!r} must {RULES[column.type]}. Got {shown(value)}.")
-        return None

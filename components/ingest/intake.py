@@ -11,12 +11,12 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from components.adapters.ports import Listed, Sources
+from components.core.arrow import arrow_schema
 from components.core.case import Column, Source
-from components.core.columns import arrow_schema
+from components.core.convert import RULES, Unsuited, convert, shown
 from components.core.errors import DataError
 from components.ingest import from_jsonl, from_parquet
 from components.ingest.block import Block
-from components.ingest.convert import RULES, Unsuited, convert, shown
 from components.ingest.dead_letter import Bad, DeadLetter
 from components.ingest.expand import Member, members
 from components.ingest.from_csv import CsvReader

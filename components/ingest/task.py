@@ -13,11 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components import step
-from components.core import artifacts, blocks, events, periods
-from components.core.artifacts import Partition, PartitionWriter
+from components.core import artifacts, blocks, events, periods, shards
+from components.core.arrow import arrow_schema
+from components.core.artifacts import Partition
 from components.core.case import Reference
-from components.core.columns import arrow_schema
 from components.core.errors import DataError
+from components.core.shards import PartitionWriter
 from components.ingest import plan as plans
 from components.ingest.dead_letter import DeadLetter
 from components.ingest.intake import Intake
@@ -106,7 +107,7 @@ def _reference(context: step.Context, plan: Plan, name: str, reference: Referenc
 
 def _publish_references(root: Path, tables: Mapping[str, pa.Table]) -> None:
     files = [
-        artifacts.write_file(root, f"{name}.parquet", artifacts.parquet_bytes(table), rows=table.num_rows)
+        artifacts.write_file(root, f"{name}.parquet", shards.parquet_bytes(table), rows=table.num_rows)
         for name, table in tables.items()
     ]
     artifacts.publish(root, "references", files=files)

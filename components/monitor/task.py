@@ -8,7 +8,7 @@ from pathlib import Path
 
 from components import step
 from components.adapters import live
-from components.core import artifacts, drift, events, metrics, model
+from components.core import artifacts, drift, events, metrics, model, shards
 from components.core.drift import ColumnDrift, Verdict
 from components.core.scorer import Scorer
 from components.monitor import show, window
@@ -62,7 +62,7 @@ def _findings(context: step.Context) -> Findings:
 def _version(predictions: Path) -> int | None:
     """The version that predicted; None where nothing was predicted."""
     manifest = artifacts.read_manifest(predictions, "predictions")
-    tables = artifacts.read_tables(predictions, manifest, columns=["version"])
+    tables = shards.read_tables(predictions, manifest, columns=["version"])
     return next((table.column("version")[0].as_py() for table in tables if table.num_rows), None)
 
 
@@ -70,7 +70,7 @@ def _compared(context: step.Context, version: int) -> Compared:
     """The rows beside the baseline of the version that scored them, whatever the pointer says by now."""
     root, settings = context.inputs["score"], context.operations.monitoring
     manifest = artifacts.read_manifest(root, "enriched")
-    scored_by = live.load(context.ports, context.case.name, version)
+    scored_by = live.load(context.ports.registry, context.case.name, version)
     stored = artifacts.read_named(scored_by.folder, artifacts.read_manifest(scored_by.folder), model.BASELINE)
     base = drift.parse(json.loads(stored), where=str(scored_by.folder))
     context.say(f"{manifest.rows:,} rows against the baseline of version {version}")

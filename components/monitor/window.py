@@ -10,10 +10,11 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from components.core import artifacts, drift, intervals, summaries
+from components.core import drift, intervals, shards, summaries
+from components.core.arrow import columns_of
 from components.core.artifacts import Manifest
 from components.core.case import Gate
-from components.core.columns import Columns, ColumnType, columns_of
+from components.core.columns import Columns, ColumnType
 from components.core.intervals import Estimate
 from components.core.metrics import Task, measure
 from components.core.scorer import Predictions, Scorer
@@ -60,7 +61,7 @@ def read(root: Path, manifest: Manifest, scorer: Scorer, base: Mapping[str, Summ
     counts: dict[str, Summary] = {}
     kept: list[Labelled] = []
     start = 0
-    for table in artifacts.read_tables(root, manifest, columns=[*types, *(n for n in own if n not in types)]):
+    for table in shards.read_tables(root, manifest, columns=[*types, *(n for n in own if n not in types)]):
         for batch in table.to_batches(max_chunksize=BATCH):
             features = scorer.features(columns_of(batch, types))
             found = scorer.predict_features(features)

@@ -14,10 +14,12 @@ from components import step
 from components.adapters import live
 from components.adapters.live import Live
 from components.adapters.ports import Blobs, Tables
-from components.core import artifacts, events, watermark
-from components.core.artifacts import Manifest, PartitionWriter
-from components.core.columns import ARROW, ColumnType, columns_of
+from components.core import arrow, artifacts, events, shards, watermark
+from components.core.arrow import ARROW, columns_of
+from components.core.artifacts import Manifest
+from components.core.columns import ColumnType
 from components.core.errors import ConflictError, DataError
+from components.core.shards import PartitionWriter
 
 LABEL = "_label"
 _KEPT = (events.ENTITY, events.EVENT_TIME)
@@ -75,7 +77,7 @@ def work(context: step.Context, *, moves: bool) -> step.Result:
     # The table changes only once every row has been scored.
     table, span = table_name(context.case.name), _span(manifest)
     for partition in made.partitions:
-        rows = artifacts.read_tables(out, made, partitions=[partition.key])
+        rows = shards.read_tables(out, made, partitions=[partition.key])
         _merge(
             context.ports.tables, table, partition.key, pa.concat_tables([schema(manifest).empty_table(), *rows]), span
         )
@@ -90,8 +92,8 @@ def _champion(context: step.Context, manifest: Manifest) -> Live | None:
     version = context.ports.endpoints.pointer(context.case.name).champion
     if version is None:
         return None
-    champion = live.load(context.ports, context.case.name, version)
-    lacking = champion.scorer.lacking(dict(manifest.schema))
+    champion = live.load(context.ports.registry, context.case.name, version)
+    lacking = arrow.lacking(champion.scorer.model.inputs, dict(manifest.schema))
     if lacking:
         remedy = "Keep these columns in the case until a model without them is champion."
         rule = f"have the input columns of the champion, version {version}"
@@ -117,7 +119,7 @@ def schema(manifest: Manifest) -> pa.Schema:
 
 def _scored(root: Path, manifest: Manifest, key: str, champion: Live) -> Iterator[pa.Table]:
     types = cast(dict[str, ColumnType], dict(champion.scorer.model.inputs))
-    for rows in artifacts.read_tables(root, manifest, partitions=[key]):
+    for rows in shards.read_tables(root, manifest, partitions=[key]):
         found = champion.scorer.predict(columns_of(rows, types))
         kept = {name: rows.column(name) for name in (*_KEPT, LABEL, events.LABEL_TIME)}
         made = {

@@ -12,9 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from components.core import artifacts
-from components.core.artifacts import Manifest, Partition, PartitionWriter
-from components.core.columns import ColumnType, to_numpy
+from components.core import artifacts, shards
+from components.core.arrow import to_numpy
+from components.core.artifacts import Manifest, Partition
+from components.core.columns import ColumnType
+from components.core.shards import PartitionWriter
 
 SCHEMA = pa.schema(
     {"reason": pa.string(), "source": pa.string(), "position": pa.int64(), "raw": pa.binary(), "step": pa.string()}
@@ -66,4 +68,4 @@ def publish(root: Path, job: Path, parts: Sequence[Partition], counts: Mapping[s
 
 
 def _tables(job: Path, parts: Sequence[Partition]) -> Iterable[pa.Table]:
-    return (artifacts.read_shard(job, shard) for part in parts for shard in part.shards)
+    return (shards.read_shard(job, shard) for part in parts for shard in part.shards)

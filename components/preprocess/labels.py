@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from components.core.arrow import to_arrow, to_numpy
 from components.core.case import Case
-from components.core.columns import Array, ColumnType, to_arrow, to_numpy
+from components.core.columns import Array, ColumnType
 
 Mask = npt.NDArray[np.bool_]
 

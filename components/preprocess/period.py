@@ -15,15 +15,17 @@ import pyarrow.parquet as pq
 
 from components import step
 from components.adapters.connect import Connected
-from components.core import artifacts, bundle, laws
-from components.core.artifacts import File, Partition, PartitionWriter
+from components.core import artifacts, bundle, laws, shards
+from components.core.arrow import columns_of
+from components.core.artifacts import File, Partition
 from components.core.asof import micros
-from components.core.columns import Columns, columns_of
+from components.core.columns import Columns
 from components.core.enrich import Enrichment
 from components.core.events import EVENT_TIME
 from components.core.features import Transform
 from components.core.periods import Use
 from components.core.profile import Profile
+from components.core.shards import PartitionWriter
 from components.preprocess.dead_letter import SCHEMA, letters
 from components.preprocess.labels import Labels, labels, weights
 from components.preprocess.plan import LABEL, PUBLISHED, WEIGHT, Element, Spec, schemas
@@ -71,7 +73,7 @@ class Worker:
         self._spec = spec
         folder = step.fetch_bundle(Connected(Profile.from_json(spec.profile)), spec.bundle, scratch)
         self._case = bundle.read(folder, spec.bundle).case()
-        self._transform = Transform.load(folder, spec.bundle, self._case)
+        self._transform = Transform.load(folder, spec.bundle, self._case.input_types())
         self._schemas = schemas(self._case, self._transform.outputs())
         self._manifest = artifacts.read_manifest(Path(spec.events), "events")
         root = Path(spec.references)
@@ -112,11 +114,11 @@ class Worker:
         state = self._enrichment.empty()
         for key, path in element.before:
             shard = self._shard(key, path)
-            read = artifacts.read_shard(Path(self._spec.events), shard, self._enrichment.remembered)
+            read = shards.read_shard(Path(self._spec.events), shard, self._enrichment.remembered)
             state = self._enrichment.remember(state, read)
         partition = self._manifest.partition(element.key)
         for shard in partition.shards if partition is not None else ():
-            table = artifacts.read_shard(Path(self._spec.events), shard)
+            table = shards.read_shard(Path(self._spec.events), shard)
             for start in range(0, table.num_rows, BATCH):
                 state, batch = self._enrichment(state, table.slice(start, BATCH))
                 yield batch

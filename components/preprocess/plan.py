@@ -13,9 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.core import artifacts, enrich, events, periods
+from components.core.arrow import ARROW, arrow_schema
 from components.core.artifacts import Manifest, Partition
 from components.core.case import Case
-from components.core.columns import ARROW, ColumnType, arrow_schema
+from components.core.columns import ColumnType
 from components.core.events import ENTITY, EVENT_TIME, LABEL_TIME
 from components.core.periods import Use
 from components.preprocess.labels import arrow_type

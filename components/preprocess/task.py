@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from components import step
-from components.core import artifacts, bundle
+from components.core import artifacts, bundle, shards
 from components.core.artifacts import Manifest
 from components.core.errors import DataError
 from components.preprocess import dead_letter as dead_letters
@@ -72,7 +72,7 @@ def work(context: step.Context, purpose: str) -> step.Result:
 
     manifest = artifacts.read_manifest(context.inputs["events"], "events")
     elements = plans.elements(context.case, context.inputs["events"], manifest, purpose)
-    outputs = Transform.load(context.bundle_folder, context.launch.bundle, context.case).outputs()
+    outputs = Transform.load(context.bundle_folder, context.launch.bundle, context.case.input_types()).outputs()
     spec = _spec(context, manifest)
     outcomes: list[Outcome] = []
     if elements:
@@ -117,7 +117,7 @@ def _check(context: step.Context, outcomes: Sequence[Outcome], elements: Sequenc
     asked = counts["rows"] - counts["outside"] - counts["unlabelled"]
     if refused > context.case.feature_bad_ratio * asked:
         rule = f"be refused by the transform for at most {context.case.feature_bad_ratio:.3%} of them"
-        first = next(artifacts.read_tables(root, artifacts.read_manifest(root))).column("reason")[0].as_py()
+        first = next(shards.read_tables(root, artifacts.read_manifest(root))).column("reason")[0].as_py()
         remedy = f"The dead letter has each with its reason; the first: {first}"
         some = "" if refused + counts["written"] == asked else "at least "
         raise DataError("rows", rule, f"{some}{refused:,} of {asked:,}", remedy, where="preprocess")

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from components.core import artifacts
-from components.core.columns import Columns, to_numpy
+from components.core import artifacts, shards
+from components.core.arrow import to_numpy
+from components.core.columns import Columns
 from components.core.errors import DataError
 from components.core.model import Task
 
@@ -68,7 +69,7 @@ def load(root: Path, task: Task) -> Data:
     parts = {}
     for use in ("train", "validation"):
         keys = [key for key, value in uses.items() if value == use]
-        parts[use] = _rows(artifacts.read_all(root, manifest, partitions=keys), task, use)
+        parts[use] = _rows(shards.read_all(root, manifest, partitions=keys), task, use)
     data = Data(parts["train"], parts["validation"], features, manifest.digest)
     _check_target(data, task)
     return data

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.core import artifacts, events
+from components.core import events, shards
 from components.core.artifacts import Manifest
 from components.core.case import Case
 from components.core.columns import ColumnType
@@ -150,4 +150,4 @@ def of_events(root: Path, manifest: Manifest, case: Case) -> Any:
         odd = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
         told = "; ".join(f"{n}: {found.get(n, 'absent')} for {wanted.get(n, 'none')}" for n in odd)
         raise DataError(odd[0], "be as the case declares it", told, "Run ingest again with this case.", where="events")
-    return statistics(artifacts.read_tables(root, manifest, columns=list(types(case))), types(case))
+    return statistics(shards.read_tables(root, manifest, columns=list(types(case))), types(case))

@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 
 from components.adapters.ports import Ports
 from components.core import bundle, case, events, laws, policy
+from components.core.arrow import columns_of
 from components.core.case import Case, Column, Source
-from components.core.columns import columns_of
 from components.core.enrich import Enrichment
 from components.core.errors import DataError
 from components.core.features import Transform
@@ -50,7 +50,7 @@ def check(folder: Path, ports: Ports) -> Iterator[str]:
         yield _label(made, rows)
         _, enriched = (enrichment := Enrichment(made, tables))(enrichment.empty(), rows)
         bundle.write(built, scratch / "bundle")
-        transform = Transform.load(scratch / "bundle", built.digest, made)
+        transform = Transform.load(scratch / "bundle", built.digest, made.input_types())
         columns = columns_of(enriched, made.input_types())
         held = laws.check(transform, columns)
         found = transform.apply(columns)

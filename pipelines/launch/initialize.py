@@ -14,8 +14,9 @@ import yaml
 
 from components.core import case as cases
 from components.core import periods
+from components.core.arrow import to_numpy
 from components.core.artifacts import atomic_write
-from components.core.columns import Array, to_numpy
+from components.core.columns import Array
 from components.core.errors import CaseError
 from pipelines.launch import infer
 from pipelines.launch.infer import Inferred

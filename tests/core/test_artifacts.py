@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.core import artifacts
+from components.core import artifacts, shards
 from components.core.errors import ArtifactError
 
 SCHEMA = pa.schema([("t", pa.timestamp("us", tz="UTC")), ("x", pa.float64()), ("s", pa.string()), ("b", pa.bool_())])
@@ -32,7 +32,7 @@ def table(rows: int) -> pa.Table:
 
 
 def written(root: Path, rows: pa.Table, *, shard_rows: int = 10, pieces: int = 1) -> artifacts.Manifest:
-    writer = artifacts.PartitionWriter(root, "2013-01", SCHEMA, time="t", shard_rows=shard_rows)
+    writer = shards.PartitionWriter(root, "2013-01", SCHEMA, time="t", shard_rows=shard_rows)
     step = max(1, -(-rows.num_rows // pieces))
     for start in range(0, rows.num_rows, step):
         writer.write(rows.slice(start, step))
@@ -42,7 +42,7 @@ def written(root: Path, rows: pa.Table, *, shard_rows: int = 10, pieces: int = 1
 def test_rows_come_back_as_they_went_in_a_shard_at_a_time(tmp_path: Path) -> None:
     manifest = written(tmp_path, table(25))
     assert [shard.rows for shard in manifest.partitions[0].shards] == [10, 10, 5]
-    assert artifacts.read_all(tmp_path, manifest).equals(table(25))
+    assert shards.read_all(tmp_path, manifest).equals(table(25))
     assert artifacts.read_manifest(tmp_path, "rows") == manifest
     assert manifest.partitions[0].time_min == 1356998400000000
 
@@ -83,7 +83,7 @@ def test_text_cannot_move_between_rows_unseen(tmp_path: Path) -> None:
 
 
 def test_slices_of_a_table_are_hashed_by_their_own_rows() -> None:
-    whole, part = artifacts.TableDigest(SCHEMA), artifacts.TableDigest(SCHEMA)
+    whole, part = shards.TableDigest(SCHEMA), shards.TableDigest(SCHEMA)
     rows = table(30)
     whole.update(rows.slice(7, 11))
     part.update(pa.Table.from_pylist(rows.slice(7, 11).to_pylist(), schema=SCHEMA))
@@ -130,7 +130,7 @@ def test_an_altered_shard_is_refused(data: bytes, tmp_path: Path) -> None:
     shard = manifest.partitions[0].shards[0]
     (tmp_path / shard.path).write_bytes(data)
     with pytest.raises(ArtifactError, match="must have the sha256 of its manifest"):
-        artifacts.read_all(tmp_path, manifest)
+        shards.read_all(tmp_path, manifest)
 
 
 def test_a_copy_of_an_altered_artifact_is_none(tmp_path: Path) -> None:

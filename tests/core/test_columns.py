@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.core.columns import ARROW, ColumnType, columns_of, to_arrow, to_numpy
+from components.core.arrow import ARROW, columns_of, to_arrow, to_numpy
+from components.core.columns import ColumnType
 
 
 @pytest.mark.parametrize(

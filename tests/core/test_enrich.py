@@ -13,8 +13,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from components.core.arrow import ARROW
 from components.core.case import Case, Window, seconds, validate
-from components.core.columns import ARROW
 from components.core.enrich import Enrichment
 from components.core.errors import DataError
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.core import events
+from components.core.arrow import ARROW, arrow_schema
 from components.core.case import Case, Moment
-from components.core.columns import ARROW, arrow_schema
 
 HOUR = 3_600_000_000
 

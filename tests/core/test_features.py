@@ -188,7 +188,7 @@ def test_outputs_are_asked_of_a_row_of_nulls() -> None:
 def test_load_gives_the_function_of_the_bundle_and_its_sources(tmp_path: Path) -> None:
     built = bundle.build(FLIGHTS)
     bundle.write(built, tmp_path)
-    loaded = Transform.load(tmp_path, built.digest, built.case())
+    loaded = Transform.load(tmp_path, built.digest, built.case().input_types())
     assert list(loaded.types) == list(built.case().input_types())
     assert set(loaded.sources) == {"features.py"}
     assert loaded.outputs()["carrier"] == "string"
@@ -199,7 +199,7 @@ def test_load_refuses_a_file_without_the_function(tmp_path: Path) -> None:
     built = bundle.Bundle(files, bundle.digest_of(files))
     bundle.write(built, tmp_path)
     with pytest.raises(CaseError) as caught:
-        Transform.load(tmp_path, built.digest, built.case())
+        Transform.load(tmp_path, built.digest, built.case().input_types())
     expected = (
         "features.py: 'features' must be a function in features.py. Got None. Write def features(columns): and return"
     )

@@ -66,7 +66,7 @@ def test_a_transform_that_keeps_the_laws_is_told_which(tmp_path: Path) -> None:
 def test_the_flights_keep_the_laws(tmp_path: Path) -> None:
     built = bundle.build(FLIGHTS)
     bundle.write(built, tmp_path)
-    loaded = Transform.load(tmp_path, built.digest, case.load(FLIGHTS).case())
+    loaded = Transform.load(tmp_path, built.digest, case.load(FLIGHTS).case().input_types())
     random = np.random.default_rng(0)
     columns: Columns = {}
     for name, kind in loaded.types.items():

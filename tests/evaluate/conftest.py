@@ -18,8 +18,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from components import step
 from components.adapters.connect import Connected
-from components.core import artifacts, bundle, model
-from components.core.columns import ARROW
+from components.core import artifacts, bundle, model, shards
+from components.core.arrow import ARROW
 from components.core.model import Model
 from components.core.profile import Profile
 from components.evaluate import task
@@ -198,7 +198,7 @@ def write_holdout(root: Path, kind: str, columns: Mapping[str, Any], parts: int 
     made = []
     size = -(-table.num_rows // parts)
     for i in range(parts):
-        writer = artifacts.PartitionWriter(root, f"2021-{i + 1:02d}", schema, time="_event_time", shard_rows=700)
+        writer = shards.PartitionWriter(root, f"2021-{i + 1:02d}", schema, time="_event_time", shard_rows=700)
         writer.write(table.slice(i * size, size))
         made.append(writer.close())
     artifacts.publish(root, "enriched", schema=schema, partitions=made)

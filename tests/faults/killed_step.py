@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from components import step
-from components.core import artifacts
+from components.core import artifacts, shards
 from components.step import Context, Launch, Result
 
 SCHEMA = pa.schema([("x", pa.float64())])
@@ -18,7 +18,7 @@ def perform(launch: Launch, out: str) -> Result:
 
 def work(context: Context) -> Result:
     root = context.outputs["made"]
-    writer = artifacts.PartitionWriter(root, "all", SCHEMA, shard_rows=2)
+    writer = shards.PartitionWriter(root, "all", SCHEMA, shard_rows=2)
     writer.write(pa.table({"x": [1.0, 2.0, 3.0]}, schema=SCHEMA))
     files = [artifacts.write_file(root, name, name.encode() * 100) for name in ("model.json", "bundle/features.py")]
     artifacts.publish(root, "thing", schema=SCHEMA, partitions=[writer.close()], files=files)

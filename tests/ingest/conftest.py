@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from components.adapters.connect import Connected
-from components.core import artifacts
+from components.core import artifacts, shards
 from components.core.artifacts import Manifest
 from components.core.profile import Profile
 from components.core.record import StepRecord, step_path
@@ -124,7 +124,7 @@ class Desk:
         return artifacts.verify(self.place(name), name)
 
     def rows(self, name: str = "events") -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = artifacts.read_all(self.place(name), self.manifest(name)).to_pylist()
+        found: list[dict[str, Any]] = shards.read_all(self.place(name), self.manifest(name)).to_pylist()
         return found
 
     def column(self, column: str, name: str = "events") -> list[Any]:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from components.core import artifacts
+from components.core import artifacts, shards
 from components.core.errors import ArtifactError
 from components.step import Launch
 from tests import processes
@@ -161,7 +161,7 @@ def test_the_flights_of_2013(desk: Desk, make_launch: Any, flights_data: Path):
         "airport.parquet": 1_458,
         "weather.parquet": 26_115,
     }
-    table = artifacts.read_all(desk.place("events"), desk.manifest())
+    table = shards.read_all(desk.place("events"), desk.manifest())
     # Of the 1,175 that never arrived, one left after the year's end.
     assert table.column("arr_delay").null_count == table.column("_label_time").null_count == 1_174
     assert table.column("_entity").slice(0, 1).to_pylist() == ["2013-01-01T10:00:00Z|UA|1545"]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.core.columns import ARROW
+from components.core.arrow import ARROW
 from components.ingest import spill
 from components.ingest.spill import Spill
 

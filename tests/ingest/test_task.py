@@ -9,7 +9,7 @@ import zipfile
 
 import pytest
 
-from components.core import artifacts
+from components.core import shards
 from tests.ingest.conftest import FULL_DAY, HEADER, Desk, csv_of, jsonl_of, order, parquet_of
 
 DAY = [order(number) for number in range(0, 1440, 30)]
@@ -232,7 +232,7 @@ def test_references_are_sorted_tables_of_the_declared_columns(desk: Desk):
     manifest = desk.manifest("references")
     (file,) = manifest.files
     assert (file.path, file.rows) == ("rates.parquet", 3)
-    table = artifacts.read_shard(desk.place("references"), file)
+    table = shards.read_shard(desk.place("references"), file)
     assert table.schema.names == ["place", "day", "rate"]
     assert table.column("rate").to_pylist() == [3.0, 1.0, 2.0]
     assert [(row["source"], row["reason"]) for row in desk.rows("dead_letter")] == [

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pytest
 
 from components.adapters.local.blobs import FileBlobs
-from components.core import artifacts, watermark
+from components.core import artifacts, shards, watermark
 from components.core.errors import ConflictError
 from components.predict import task
 from components.step import Launch, Result
@@ -43,7 +43,7 @@ class World:
         return task.run(self.toy.launch, score=str(root), predictions=str(self.out), **how)
 
     def rows(self) -> pa.Table:
-        return artifacts.read_all(self.out, artifacts.verify(self.out, "predictions"))
+        return shards.read_all(self.out, artifacts.verify(self.out, "predictions"))
 
     def table(self) -> pa.Table:
         return self.toy.ports.tables.read(TABLE)
@@ -229,7 +229,7 @@ def test_no_new_rows_are_a_success_that_says_so(live: World) -> None:
 def test_a_period_without_rows_is_a_window_without_rows(live: World) -> None:
     root = write_rows(live.toy.root / "score-0", columns(10))
     kind = schema(pa.float64())
-    empty = artifacts.PartitionWriter(root, "2021-02", kind, time="_event_time").close()
+    empty = shards.PartitionWriter(root, "2021-02", kind, time="_event_time").close()
     manifest = artifacts.read_manifest(root)
     artifacts.publish(root, "enriched", schema=kind, partitions=[*manifest.partitions, empty], info=manifest.info)
     assert live.again(root).rows_out == 10

@@ -15,12 +15,13 @@ import pytest
 import yaml
 
 from components.adapters.connect import Connected
-from components.core import artifacts, bundle, case, events, periods
-from components.core.artifacts import Manifest, PartitionWriter
+from components.core import artifacts, bundle, case, events, periods, shards
+from components.core.arrow import ARROW, arrow_schema
+from components.core.artifacts import Manifest
 from components.core.case import Case
-from components.core.columns import ARROW, arrow_schema
 from components.core.profile import Profile
 from components.core.record import StepRecord, step_path
+from components.core.shards import PartitionWriter
 from components.preprocess import task
 from components.step import Launch, Result, store_bundle, store_operations
 
@@ -150,7 +151,7 @@ class Bench:
         info = {"window": list(window or everything)}
         references = self.path("references")
         artifacts.clear(references)
-        files = [artifacts.write_file(references, "rain.parquet", artifacts.parquet_bytes(rain_table(rain)))]
+        files = [artifacts.write_file(references, "rain.parquet", shards.parquet_bytes(rain_table(rain)))]
         artifacts.publish(references, "references", files=files if parsed.references else [])
         return artifacts.publish(root, "events", schema=table.schema, partitions=made, info=info)
 
@@ -166,7 +167,7 @@ class Bench:
         return self.root / "artifacts" / name
 
     def read(self, name: str, partitions: Sequence[str] | None = None) -> pa.Table:
-        return artifacts.read_all(self.path(name), self.manifest(name), partitions=partitions)
+        return shards.read_all(self.path(name), self.manifest(name), partitions=partitions)
 
     def manifest(self, name: str) -> Manifest:
         return artifacts.verify(self.path(name))

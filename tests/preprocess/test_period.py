@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components.core import artifacts, bundle, case, features
+from components.core import bundle, case, features, shards
 from components.core.columns import Columns, ColumnType
 from components.preprocess import period, plan
 from components.preprocess.period import Worker
@@ -99,7 +99,7 @@ def transform(tmp_path_factory: pytest.TempPathFactory) -> features.Transform:
     folder = tmp_path_factory.mktemp("bundle")
     built = bundle.build(FLIGHTS)
     bundle.write(built, folder)
-    return features.Transform.load(folder, built.digest, case.load(FLIGHTS).case())
+    return features.Transform.load(folder, built.digest, case.load(FLIGHTS).case().input_types())
 
 
 def bits(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -147,4 +147,4 @@ def test_an_element_and_an_outcome_survive_json(bench: Bench) -> None:
     bench.give([parcel(number) for number in range(48)])
     outcome = outcome_of(bench, replace(element, before=()), "out")
     assert period.Outcome.from_json(json.loads(outcome.to_json())) == outcome
-    assert artifacts.read_shard(bench.path("out/features"), outcome.partition.shards[0]).num_rows == 48
+    assert shards.read_shard(bench.path("out/features"), outcome.partition.shards[0]).num_rows == 48

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from components.core import artifacts, events
-from components.core.columns import ARROW
+from components.core.arrow import ARROW
 from components.step import Result
 
 from .conftest import Bench, parcel, parcels, rows_by_id

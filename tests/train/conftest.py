@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from components.core import artifacts
+from components.core import artifacts, shards
 from components.core.columns import Columns
 from components.core.features import Transform
 from components.step import Launch
@@ -121,7 +121,7 @@ def publish(tmp_path: Path) -> Publish:
         months = times.astype("datetime64[M]").astype(str)
         root, parts, keys = tmp_path / name, [], sorted(set(months.tolist()))
         for key in keys:
-            writer = artifacts.PartitionWriter(root, key, rows.schema, time="_event_time")
+            writer = shards.PartitionWriter(root, key, rows.schema, time="_event_time")
             writer.write(rows.filter(pa.array(months == key)))
             parts.append(writer.close())
         uses = {key: "validation" if key == keys[-1] else "train" for key in keys}

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from components.core import artifacts, bundle, events, periods
+from components.core import artifacts, bundle, events, periods, shards
 from components.core.artifacts import Manifest
 from components.core.case import Case
 
@@ -51,7 +51,7 @@ def write(root: Path, rows: pa.Table, *, purpose: str = "train", shard_rows: int
     months = [periods.key(m, "month") for m in _months(rows)]
     parts = []
     for key in sorted(set(months)):
-        writer = artifacts.PartitionWriter(root, key, rows.schema, time="_event_time", shard_rows=shard_rows)
+        writer = shards.PartitionWriter(root, key, rows.schema, time="_event_time", shard_rows=shard_rows)
         writer.write(rows.filter(pa.array([m == key for m in months])))
         parts.append(writer.close())
     return artifacts.publish(root, "events", schema=rows.schema, partitions=parts, info={"purpose": purpose})

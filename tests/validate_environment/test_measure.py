@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from components.core import artifacts
+from components.core import artifacts, shards
 from components.core.case import Case
 from components.core.errors import DataError
 from components.validate import measure
@@ -38,7 +38,7 @@ def test_the_flights_have_the_statistics_of_the_golden_file(statistics: Any) -> 
 
 
 def test_counts_and_moments_are_those_of_the_rows(statistics: Any) -> None:
-    rows = artifacts.read_all(expected.EVENTS, artifacts.read_manifest(expected.EVENTS, "events"))
+    rows = shards.read_all(expected.EVENTS, artifacts.read_manifest(expected.EVENTS, "events"))
     values = rows.column("arr_delay").drop_null().to_numpy()
     found = next(s for s in measure.summaries(statistics, {"arr_delay": "number"}))
     assert (found.present, found.missing, found.zeros) == (len(values), 5, int((values == 0).sum()))
@@ -47,7 +47,7 @@ def test_counts_and_moments_are_those_of_the_rows(statistics: Any) -> None:
 
 
 def test_the_quantiles_are_right_to_a_fifth_of_a_percent(statistics: Any) -> None:
-    rows = artifacts.read_all(expected.EVENTS, artifacts.read_manifest(expected.EVENTS, "events"))
+    rows = shards.read_all(expected.EVENTS, artifacts.read_manifest(expected.EVENTS, "events"))
     for name in ("air_time", "distance", "time_hour"):
         column = rows.column(name).drop_null()
         values = np.sort(column.cast(pa.int64()).to_numpy().astype(float))

@@ -6,7 +6,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from components.core.case import Case, canonical_json
+from components.core.artifacts import canonical_json
+from components.core.case import Case
 from components.core.errors import CaseError
 from components.validate import anomalies, measure, schema
 from components.validate.compare import changes

@@ -20,7 +20,7 @@ from hashlib import sha256
 
 from components.adapters.ports import Alert
 from components.core import profile
-from components.core.case import canonical_json
+from components.core.artifacts import canonical_json
 
 MAX_BODY = 1_000_000
 """Bytes of the text that is sent; the rest is cut off, and it says so."""

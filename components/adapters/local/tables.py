@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from components.core.artifacts import atomic_write, parquet_bytes
+from components.core.artifacts import atomic_write
 from components.core.errors import CaseError, DataError
+from components.core.shards import parquet_bytes
 
 MEMORY = "1GB"
 """What one query may hold; above it, DuckDB says so."""

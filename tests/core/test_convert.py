@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from components.core.columns import ColumnType
-from components.ingest.convert import Unsuited, convert
+from components.core.convert import Unsuited, convert
 
 BAD = "bad"
 

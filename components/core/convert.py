@@ -16,7 +16,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.core.columns import ARROW, ColumnType
+from components.core.arrow import ARROW
+from components.core.columns import ColumnType
 from components.core.events import instant, iso
 
 RULES: dict[ColumnType, str] = {

@@ -1,0 +1,1 @@
+"""canary: a challenger earns its traffic, or loses it."""

@@ -1,0 +1,1 @@
+"""The prediction server: one ASGI app over the scorer."""

@@ -1,0 +1,1 @@
+"""Streaming inference: step functions over Arrow batches, and what runs them."""
