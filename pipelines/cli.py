@@ -37,7 +37,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on standar
 @app.command()
 def run(
     case: Case,
-    pipeline: Annotated[str, typer.Argument(help="batch or predict.")] = "batch",
+    pipeline: Annotated[str, typer.Argument(help="batch, predict or fast.")] = "batch",
     profile: ProfileName = "local",
     start: Annotated[str, typer.Option("--from", help="Take events from this moment on (ISO 8601).")] = "",
     stop: Annotated[str, typer.Option("--to", help="Take events before this moment (ISO 8601).")] = "",
@@ -46,11 +46,12 @@ def run(
     """Run a pipeline of a case on this machine."""
     from rich.console import Console
 
+    from components.core import profile as profiles
     from pipelines.launch import console
     from pipelines.launch import run as launch
 
     out = Console(file=sys.stderr if as_json else sys.stdout)
-    finished = launch.run(case, pipeline, profile=profile, start=start, stop=stop, out=out)
+    finished = launch.run(case, pipeline, profile=profiles.load(profile), start=start, stop=stop, out=out)
     if as_json:
         _print({**asdict(finished.record), "report_page": str(finished.report)})
     else:

@@ -151,6 +151,14 @@ class Split(Strict):
     """The newest periods, which neither training nor evaluation sees; `predict` scores them."""
 
 
+class Fast(Strict):
+    """How the fast pipeline trains: on the newest events of the case's topic, and on the sources before them."""
+
+    history: Duration = "60d"
+    """How far before the topic's first event the sources are read."""
+    split: Split = Split(by="day", score=0)
+
+
 class Weights(Strict):
     balanced: bool = False
     """Weigh each class by the inverse of its frequency."""
@@ -240,6 +248,7 @@ class Case(Strict):
     inputs: tuple[Name, ...] | None = None
     """The columns that `features` gets, enriched ones among them; None: every one known at the event."""
     split: Split = Split()
+    fast: Fast = Fast()
     model: Model
     feature_bad_ratio: Ratio = 0.01
     """More than this share of rows that the transform refuses stops preprocess."""
@@ -250,6 +259,10 @@ class Case(Strict):
             raise ValueError(f"name must be lower-case letters, digits and -, at most 40; got {self.name!r}")
         case_rules.check(self)
         return self
+
+    def of(self, purpose: str) -> Case:
+        """The case as a pipeline of this purpose splits it: "fast" has periods of its own."""
+        return self.model_copy(update={"split": self.fast.split}) if purpose == "fast" else self
 
     def enriched_types(self) -> dict[str, ColumnType]:
         """Every column of an enriched row in order: the events' own, the references', the windows'."""
@@ -289,6 +302,8 @@ class Gate(Strict):
     slices: tuple[SliceRule, ...] = ()
     tolerance: float = Field(default=0.0, ge=0)
     """The challenger may be this much worse than the champion, at the confidence interval's worse end."""
+    canary_tolerance: float | None = Field(default=None, ge=0)
+    """The tolerance where a canary follows, whose holdout is small and who has the last word; None: the same."""
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     resamples: int = Field(default=200, ge=50, le=10_000)
     minimum_rows: int = Field(default=200, ge=1)
@@ -339,7 +354,13 @@ class Streaming(Strict):
 
 
 class Notify(Strict):
-    when: tuple[Literal["failure", "refused", "drift", "success"], ...] = ("failure", "refused", "drift")
+    when: tuple[Literal["failure", "refused", "aborted", "drift", "success"], ...] = (
+        "failure",
+        "refused",
+        "aborted",
+        "drift",
+    )
+    """aborted: a canary ended without promotion."""
     email: tuple[str, ...] = ()
 
 

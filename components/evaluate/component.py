@@ -13,6 +13,7 @@ def evaluate(
     profile: str,
     model: dsl.Input[dsl.Model],
     holdout: dsl.Input[dsl.Dataset],
+    purpose: str,
     evaluation: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
     curves: dsl.Output[dsl.ClassificationMetrics],
@@ -23,7 +24,11 @@ def evaluate(
     from components.step import Launch
 
     result = task.run(
-        Launch(job, bundle, operations, profile), model=model.path, holdout=holdout.path, evaluation=evaluation.path
+        Launch(job, bundle, operations, profile),
+        model=model.path,
+        holdout=holdout.path,
+        evaluation=evaluation.path,
+        purpose=purpose,
     )
     present.log_metrics(metrics, result.metrics)
     present.log_curves(curves, evaluation.path)

@@ -10,6 +10,7 @@ from components import step
 from components.adapters import live
 from components.adapters.ports import ModelVersion
 from components.core import artifacts, policy
+from components.core.case import Gate
 from components.core.policy import Evidence, Verdict
 from components.core.scorer import Scorer
 from components.evaluate import champions, holdout, show
@@ -18,10 +19,10 @@ from components.evaluate.holdout import Rows, Scores
 from components.evaluate.importance import importance, sample
 from components.evaluate.slices import columns, slices
 
-_READS = ("name", "model", "gate")
+_READS = ("name", "model", "gate", "deploy")
 
 
-def run(launch: step.Launch, *, model: str, holdout: str, evaluation: str) -> step.Result:
+def run(launch: step.Launch, *, model: str, holdout: str, evaluation: str, purpose: str = "train") -> step.Result:
     """Publishes the evaluation of `model` on `holdout`.
 
     Parameters
@@ -32,6 +33,8 @@ def run(launch: step.Launch, *, model: str, holdout: str, evaluation: str) -> st
         An artifact of kind "enriched": the raw rows of the holdout, labelled.
     evaluation
         Where evaluation.json and index.html go.
+    purpose
+        "fast": an accepted challenger has still to earn its traffic, whatever the case's `deploy` says.
 
     Returns
     -------
@@ -50,19 +53,20 @@ def run(launch: step.Launch, *, model: str, holdout: str, evaluation: str) -> st
     return step.perform(
         "evaluate",
         launch,
-        lambda context: work(context, champion(context)),
+        lambda context: work(context, champion(context), purpose),
         inputs={"model": model, "holdout": holdout},
         outputs={"evaluation": evaluation},
+        parameters={"purpose": purpose},
         reads=_READS,
         outside=outside,
     )
 
 
-def work(context: step.Context, champion: ModelVersion | None) -> step.Result:
+def work(context: step.Context, champion: ModelVersion | None, purpose: str = "train") -> step.Result:
     """Publishes the evaluation against `champion`, or against the gate's floors alone."""
     from components.core import report
 
-    found = _findings(context, champion)
+    found = _findings(context, champion, _gate(context, purpose))
     root = context.outputs["evaluation"]
     shown = show.report(found)
     page = report.page(f"{context.case.name}: evaluation", shown).encode()
@@ -90,8 +94,15 @@ def _word(verdict: Verdict) -> str:
     return "unchanged" if verdict.unchanged else "accepted" if verdict.accepted else "refused"
 
 
-def _findings(context: step.Context, champion: ModelVersion | None) -> Findings:
-    gate, main, seed = context.operations.gate, context.case.model.main_metric(), context.case.model.seed
+def _gate(context: step.Context, purpose: str) -> Gate:
+    gate = context.operations.gate
+    if gate.canary_tolerance is None or not (purpose == "fast" or context.operations.deploy == "canary"):
+        return gate
+    return gate.model_copy(update={"tolerance": gate.canary_tolerance})
+
+
+def _findings(context: step.Context, champion: ModelVersion | None, gate: Gate) -> Findings:
+    main, seed = context.case.model.main_metric(), context.case.model.seed
     challenger, rows, scores, rival = _scored(context, champion)
     context.say(f"{gate.resamples} resamples of every metric")
     estimates, opponent = measured(scores, rows, rival, gate, seed)

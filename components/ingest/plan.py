@@ -16,12 +16,15 @@ from components.core.errors import ArtifactError, CaseError, DataError
 from components.core.events import instant, iso
 from components.step import Context, fetch_bundle
 
-READS = ("source", "columns", "entity_id", "event_time", "arrival", "require", "label", "references", "split")
+READS = (
+    *("source", "columns", "entity_id", "event_time", "arrival", "require", "label", "references", "split", "fast"),
+    "streaming",
+)
 """The sections of the case that decide what ingest gives."""
 LABEL_LAG = "2d"
 """How long before a window's reach an event can lie whose label lands in it."""
 
-Purpose = Literal["train", "predict"]
+Purpose = Literal["train", "predict", "fast"]
 
 
 @dataclass(frozen=True)
@@ -35,8 +38,8 @@ class Asked:
     @classmethod
     def parse(cls, purpose: str, start: str, stop: str) -> Asked:
         """Raises CaseError for another purpose, or a window that is no time or ends before it starts."""
-        if purpose not in ("train", "predict"):
-            raise CaseError("purpose", "be 'train' or 'predict'", purpose, "Name one of them.")
+        if purpose not in ("train", "predict", "fast"):
+            raise CaseError("purpose", "be 'train', 'predict' or 'fast'", purpose, "Name one of them.")
         asked = cls(cast(Purpose, purpose), _time("start", start), _time("stop", stop))
         if asked.start is not None and asked.stop is not None and asked.start >= asked.stop:
             raise CaseError("stop", f"lie after the start, {start}", stop, "The window is [start, stop).")

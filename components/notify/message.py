@@ -8,10 +8,11 @@ from typing import Literal
 from components.adapters.ports import Alert
 from components.core.record import RunRecord, StepRecord
 
-Event = Literal["failure", "refused", "drift", "success"]
+Event = Literal["failure", "refused", "aborted", "drift", "success"]
 _SEVERITY: dict[Event, Literal["info", "warning", "error"]] = {
     "failure": "error",
     "refused": "warning",
+    "aborted": "warning",
     "drift": "warning",
     "success": "info",
 }
@@ -26,6 +27,8 @@ def events(record: RunRecord, state: str) -> list[Event]:
     found: list[Event] = []
     if _gate(record)[0] is False:
         found.append("refused")
+    if record.step("canary").parameters.get("state") == "abort":
+        found.append("aborted")
     if record.step("monitor").parameters.get("drift") == "drift":
         found.append("drift")
     found.append("success")
@@ -35,7 +38,13 @@ def events(record: RunRecord, state: str) -> list[Event]:
 def message(record: RunRecord, state: str, report: str) -> Alert:
     """The one alert of a run; `report` is the address of its page."""
     happened = events(record, state)
-    titles = {"failure": _failure(record, state), "refused": "model refused", "drift": "drift", "success": "finished"}
+    titles = {
+        "failure": _failure(record, state),
+        "refused": "model refused",
+        "aborted": "canary aborted",
+        "drift": "drift",
+        "success": "finished",
+    }
     grave: list[Event] = [event for event in happened if event != "success"] or ["success"]
     name = " ".join(part for part in (record.case, record.pipeline) if part)
     parts = _failures(record) if "failure" in happened else _findings(record)
@@ -71,8 +80,8 @@ def _findings(record: RunRecord) -> list[str]:
     parts = []
     if accepted is not None:
         parts.append("\n".join([f"The gate {'accepted' if accepted else 'refused'} the model:", *reasons]))
-    monitor = record.step("monitor").summary
-    parts += [f"monitor: {monitor}"] if monitor else []
+    told = {name: record.step(name).summary for name in ("canary", "monitor")}
+    parts += [f"{name}: {summary}" for name, summary in told.items() if summary]
     return parts or [f"{s.step}: {s.summary}" for s in map(record.step, record.route) if s.summary]
 
 

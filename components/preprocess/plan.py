@@ -88,7 +88,7 @@ def elements(case: Case, root: Path, manifest: Manifest, purpose: str) -> list[E
     start, stop = window(manifest)
     asked = [p for p in manifest.partitions if _within(p, start, stop)]
     uses: dict[str, Use] = {p.key: "score" for p in asked}
-    if purpose == "train":
+    if purpose != "predict":
         uses = periods.uses([p.key for p in asked], case.split)
     needed = _before(case, root, manifest.partitions, set(uses))
     oldest = next((key for key, use in uses.items() if use == "train"), None)

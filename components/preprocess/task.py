@@ -28,6 +28,7 @@ READS = (
     "windows",
     "inputs",
     "split",
+    "fast",
     "feature_bad_ratio",
 )
 
@@ -71,7 +72,8 @@ def work(context: step.Context, purpose: str) -> step.Result:
     from components.preprocess import job
 
     manifest = artifacts.read_manifest(context.inputs["events"], "events")
-    elements = plans.elements(context.case, context.inputs["events"], manifest, purpose)
+    case = context.case.of(purpose)
+    elements = plans.elements(case, context.inputs["events"], manifest, purpose)
     outputs = Transform.load(context.bundle_folder, context.launch.bundle, context.case.input_types()).outputs()
     spec = _spec(context, manifest)
     outcomes: list[Outcome] = []
@@ -85,7 +87,7 @@ def work(context: step.Context, purpose: str) -> step.Result:
         rows_in=manifest.rows,
         rows_out=show.totals(outcomes).get("written", 0),
         summary=show.summary(outcomes),
-        report={"blocks": show.report(context.case, outcomes, outputs)},
+        report={"blocks": show.report(case, outcomes, outputs)},
     )
 
 
@@ -121,7 +123,7 @@ def _check(context: step.Context, outcomes: Sequence[Outcome], elements: Sequenc
         remedy = f"The dead letter has each with its reason; the first: {first}"
         some = "" if refused + counts["written"] == asked else "at least "
         raise DataError("rows", rule, f"{some}{refused:,} of {asked:,}", remedy, where="preprocess")
-    if purpose != "train":
+    if purpose == "predict":
         return
     written = show.written(outcomes)
     for use in ("train", "validation", "holdout"):

@@ -56,7 +56,7 @@ def _reviewed(context: step.Context) -> bytes | None:
 
 def _reference(context: step.Context, manifest: Manifest, text: bytes | None) -> str | None:
     """The blob of the statistics to compare with: training measures drift from the last, prediction skew from it."""
-    training = _purpose(manifest) == "train"
+    training = _purpose(manifest) != "predict"
     if text is None or (b"drift_comparator" if training else b"skew_comparator") not in text:
         return None
     return reference.name(context.ports.blobs, context.case.name, manifest.digest if training else None)
@@ -89,7 +89,7 @@ def _findings(
     context: step.Context, manifest: Manifest, statistics: Any, stated: Any, text: bytes | None
 ) -> page.Findings:
     """The label's columns are not judged in prediction: there they come later, or never."""
-    training = _purpose(manifest) == "train"
+    training = _purpose(manifest) != "predict"
     late = set() if training else {name for name, c in context.case.columns.items() if c.known == "label"}
     blob = _reference(context, manifest, text)
     other = None
@@ -142,7 +142,7 @@ def _refused(context: step.Context, found: page.Findings, what: str) -> DataErro
 
 def _nothing(context: step.Context, manifest: Manifest, text: bytes | None) -> step.Result:
     """No row: a fault in training; in prediction there is nothing new to score, which is a success."""
-    if _purpose(manifest) == "train":
+    if _purpose(manifest) != "predict":
         remedy = "See what ingest counted: the window, the dead letter, the columns in 'require'."
         raise DataError("events", "hold at least one row", "0 rows", remedy, where="validate")
     found = page.Findings()

@@ -14,6 +14,7 @@ from components.adapters.connect import Connected
 from components.core import events, report
 from components.core import profile as profiles
 from components.core.errors import ArtifactError, CaseError, RunError
+from components.core.profile import Profile
 from components.core.record import RunRecord, StepRecord, launch_path, report_path, step_path
 from pipelines.launch import cases, compile, console, local
 
@@ -21,6 +22,7 @@ _NOT_IN_PREDICT = ("train", "evaluate", "register", "deploy")
 ROUTES: dict[str, tuple[str, ...]] = {
     "batch": ROUTE,
     "predict": tuple(step for step in ROUTE if step not in _NOT_IN_PREDICT),
+    "fast": (*ROUTE[: ROUTE.index("deploy") + 1], "canary", "notify"),
 }
 
 
@@ -30,8 +32,15 @@ class Finished:
     report: Path
 
 
-def run(name: str, pipeline: str, *, profile: str = "local", start: str = "", stop: str = "", out: Console) -> Finished:
+def run(
+    name: str, pipeline: str, *, profile: Profile | None = None, start: str = "", stop: str = "", out: Console
+) -> Finished:
     """Runs a pipeline of a case on this machine, to its end, whatever its steps do.
+
+    Parameters
+    ----------
+    profile
+        Where things live; None: the built-in `local`.
 
     Raises
     ------
@@ -42,7 +51,7 @@ def run(name: str, pipeline: str, *, profile: str = "local", start: str = "", st
     """
     _check_window(start, stop)
     folder = cases.find(name)
-    chosen = profiles.load(profile)
+    chosen = profile or profiles.load("local")
     ports = Connected(chosen)
     text = compile.text(pipeline)
     taken = cases.snapshot(folder, ports)

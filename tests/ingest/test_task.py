@@ -19,7 +19,7 @@ def test_events_are_typed_sorted_and_have_their_own_columns(desk: Desk):
     desk.put("orders.csv", HEADER + "b,2024-01-01T23:59:00+01:00,2.5,,0,\na,2024-01-01 23:00,1e1,Faro,TRUE,3\n")
     desk.run()
     first, second = desk.rows()
-    assert list(first) == [*desk.case["columns"], "_entity", "_event_time", "_arrival", "_label_time"]
+    assert list(first) == [*desk.case["columns"], "_entity", "_event_time", "_arrival", "_label_time", "_label_arrival"]
     assert (first["id"], first["amount"], first["city"], first["vip"], first["late"]) == ("b", 2.5, None, False, None)
     assert (second["id"], second["amount"], second["vip"]) == ("a", 10.0, True)
     assert [r["_event_time"].isoformat() for r in (first, second)] == [
@@ -348,7 +348,7 @@ def test_a_parquet_type_that_cannot_fit_is_refused(desk: Desk):
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"purpose": "guess"}, "'purpose' must be 'train' or 'predict'. Got 'guess'. Name one of them."),
+        ({"purpose": "guess"}, "'purpose' must be 'train', 'predict' or 'fast'. Got 'guess'. Name one of them."),
         ({"start": "soon"}, "'start' must be an ISO 8601 time. Got 'soon'. Such as 2013-12-01 or 2013-12-01T06:00:00Z."),
         (
             {"start": "2024-01-02", "stop": "2024-01-01"},
