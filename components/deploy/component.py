@@ -1,4 +1,6 @@
-"""deploy: an accepted version becomes the champion, by one change of the pointer."""
+"""deploy: an accepted version becomes the champion, or a canary's challenger, by one change of the pointer."""
+
+from typing import NamedTuple
 
 from kfp import dsl
 
@@ -12,10 +14,12 @@ def deploy(
     operations: str,
     profile: str,
     version: str,
+    mode: str,
     evaluation: dsl.Input[dsl.Artifact],
-) -> str:
+) -> NamedTuple("Outputs", champion=str, challenger=str):  # type: ignore[valid-type]
     from components.deploy import task
     from components.step import Launch
 
-    result = task.run(Launch(job, bundle, operations, profile), version=version, evaluation=evaluation.path)
-    return result.parameters["champion"]
+    launch = Launch(job, bundle, operations, profile)
+    result = task.run(launch, version=version, mode=mode, evaluation=evaluation.path)
+    return result.parameters["champion"], result.parameters["challenger"]

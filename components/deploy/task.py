@@ -1,46 +1,59 @@
-"""Makes an accepted version the champion, by one change of the pointer; the registry's aliases follow it."""
+"""Deploys an accepted version, as champion or as the challenger of a canary, by one change of the pointer."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 from components import step
-from components.adapters.ports import Pointer, Ports
+from components.adapters import release
+from components.adapters.ports import Pointer
+from components.adapters.release import Change
 from components.core import verdict
 from components.core.errors import CaseError, ConflictError, ModelError
 from components.core.verdict import Verdict
 
+MODES = ("champion", "canary")
 
-def run(launch: step.Launch, *, version: str, evaluation: str) -> step.Result:
+
+def run(launch: step.Launch, *, version: str, evaluation: str, mode: str = "") -> step.Result:
     """Deploys the registered `version` ('' for none) as the evaluation at `evaluation` allows.
 
-    The result's parameter `champion` is the version that is live afterwards, empty when there is none.
+    Parameters
+    ----------
+    mode
+        "champion", "canary", or empty for what the case's `deploy` says. A canary needs a champion; without one the
+        gate's floors have decided, and the version is promoted at once.
+
+    The result's parameters `champion` and `challenger` are the versions that are live afterwards, empty for none.
     """
     return step.perform(
         "deploy",
         launch,
-        lambda context: work(context, version),
+        lambda context: work(context, version, mode),
         inputs={"evaluation": evaluation},
-        parameters={"version": version},
+        parameters={"version": version, "mode": mode},
     )
 
 
-def work(context: step.Context, version: str) -> step.Result:
+def work(context: step.Context, version: str, mode: str) -> step.Result:
     found = verdict.read(context.inputs["evaluation"])
     case, ports = context.case.name, context.ports
+    mode = mode or context.operations.deploy
+    if mode not in MODES:
+        raise CaseError("mode", "be champion or canary, or empty for the case's", mode, "Mend the pipeline.")
     if found.accepted:
-        number = _number(version)
-        _check(ports, case, number, found)
-        live, summary = _promote(ports, case, number, found, context.launch.job)
-    else:
-        live = ports.endpoints.pointer(case)
-        summary = "Nothing deployed, the gate refused" + (
-            f": version {live.champion} stays champion" if live.champion else ": there is no champion"
-        )
+        change = _deployed(context, _number(version), found, mode)
+        return _result(change.after, change.done, change.behind)
     # What a killed run left between the pointer and its projection is mended here too.
-    _project(ports, live)
-    return step.Result(summary=summary, parameters={"champion": str(live.champion or "")})
+    now = release.reconcile(ports, ports.endpoints.pointer(case))
+    stays = f": version {now.champion} stays champion" if now.champion else ": there is no champion"
+    return _result(now, f"Nothing deployed, the gate refused{stays}")
+
+
+def _result(now: Pointer, summary: str, behind: str = "") -> step.Result:
+    told = f"{summary}. The registry's aliases follow with the next run: {behind}" if behind else summary
+    parameters = {"champion": str(now.champion or ""), "challenger": str(now.challenger or "")}
+    return step.Result(summary=told, parameters=parameters)
 
 
 def _number(version: str) -> int:
@@ -49,45 +62,25 @@ def _number(version: str) -> int:
     return int(version)
 
 
-def _check(ports: Ports, case: str, version: int, found: Verdict) -> None:
-    """Before anything moves: it is the model that was accepted, whole and unaltered."""
-    identity = ports.registry.get(case, version).identity
-    if identity != found.model:
-        remedy = "Deploy the version of the model that was evaluated."
-        raise ModelError("version", f"be the accepted model, {found.model}", f"{version}: {identity}", remedy)
-    ports.registry.fetch(case, version)
-
-
-def _promote(ports: Ports, case: str, version: int, found: Verdict, job: str) -> tuple[Pointer, str]:
-    """The pointer with `version` as champion, and what was done.
+def _deployed(context: step.Context, version: int, found: Verdict, mode: str) -> Change:
+    """What was done with the accepted version.
 
     Raises
     ------
     ConflictError
-        The champion is another one than the verdict was found against, or somebody keeps changing the pointer.
+        The champion is another one than the verdict was found against, or somebody changes the pointer meanwhile.
     """
-    before = ports.endpoints.pointer(case)
-    if before.champion == version:
-        return before, f"Version {version} is champion already"
-    if before.champion != found.champion:
+    ports, case = context.ports, context.case.name
+    identity = ports.registry.get(case, version).identity
+    if identity != found.model:
+        remedy = "Deploy the version of the model that was evaluated."
+        raise ModelError("version", f"be the accepted model, {found.model}", f"{version}: {identity}", remedy)
+    seen, by, why = ports.endpoints.pointer(case), context.launch.job, " ".join(found.reasons)
+    if seen.champion not in (version, found.champion):
         was = f"version {found.champion}" if found.champion else "none"
         remedy = "Run again: the model is then compared with this one."
-        raise ConflictError("champion", f"be {was}, as when the model was evaluated", before.champion, remedy)
-    wanted = replace(
-        before,
-        champion=version,
-        previous=before.champion,
-        challenger=None,
-        split=0,
-        by=job,
-        why=" ".join(found.reasons),
-    )
-    after = f" after version {before.champion}" if before.champion else ""
-    return ports.endpoints.change(wanted), f"Version {version} is champion{after}"
-
-
-def _project(ports: Ports, live: Pointer) -> None:
-    roles = {"champion": live.champion, "challenger": live.challenger, "previous": live.previous}
-    aliases = {role: version for role, version in roles.items() if version is not None}
-    if aliases:
-        ports.registry.project(live.case, aliases)
+        raise ConflictError("champion", f"be {was}, as when the model was evaluated", seen.champion, remedy)
+    if mode == "canary" and seen.champion is not None:
+        percent = context.operations.canary.percent
+        return release.begin_canary(ports, case, version, percent, by=by, why=why, seen=seen)
+    return release.promote(ports, case, version, by=by, why=why, seen=seen)

@@ -6,11 +6,13 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
 from components.adapters.connect import Connected
 from components.adapters.local.endpoints import PointerEndpoints
+from components.adapters.local.registry import MlflowRegistry
 from components.adapters.ports import Pointer
 from components.core.model import Model
 from components.core.profile import Profile
@@ -38,8 +40,8 @@ def accepted(here: Toy, number: int, champion: int | None = None) -> tuple[str, 
     return str(version), here.evaluation(f"e{number}", model, champion=champion)
 
 
-def deploy(here: Toy, version: str, evaluation: Path) -> Result:
-    return task.run(here.launch, version=version, evaluation=str(evaluation))
+def deploy(here: Toy, version: str, evaluation: Path, mode: str = "") -> Result:
+    return task.run(here.launch, version=version, evaluation=str(evaluation), mode=mode)
 
 
 def refusal(here: Toy, version: str, evaluation: Path, capsys: pytest.CaptureFixture[str], code: int) -> str:
@@ -58,7 +60,7 @@ def aliases(here: Toy) -> dict[str, int]:
 
 def test_the_first_accepted_version_is_champion(here: Toy) -> None:
     result = deploy(here, *accepted(here, 1))
-    assert result.parameters == {"champion": "1"}
+    assert result.parameters == {"champion": "1", "challenger": ""}
     assert result.summary == "Version 1 is champion"
     pointer = here.ports.endpoints.pointer(NAME)
     assert replace(pointer, at=0.0) == Pointer(
@@ -85,6 +87,60 @@ def test_a_promotion_ends_a_challengers_share(here: Toy) -> None:
     assert (now.champion, now.challenger, now.split) == (2, None, 0)
 
 
+def test_as_a_canary_it_is_challenger_with_the_share_that_the_case_says(here: Toy) -> None:
+    deploy(here, *accepted(here, 1))
+    two = accepted(here, 2, champion=1)
+    result = deploy(here, *two, mode="canary")
+    assert result.parameters == {"champion": "1", "challenger": "2"}
+    assert result.summary == "Version 2 is challenger with 20 % of the traffic, beside version 1"
+    pointer = here.ports.endpoints.pointer(NAME)
+    assert (pointer.champion, pointer.challenger, pointer.split) == (1, 2, 20)
+    assert aliases(here) == {"champion": 1, "challenger": 2}
+    again = deploy(here.again("job-2"), *two, mode="canary")
+    assert again.summary == "Version 2 is challenger with 20 % of the traffic already"
+    assert here.ports.endpoints.pointer(NAME) == pointer
+
+
+def test_a_canary_without_a_champion_is_champion_at_once(here: Toy) -> None:
+    result = deploy(here, *accepted(here, 1), mode="canary")
+    assert result.parameters == {"champion": "1", "challenger": ""}
+    assert result.summary == "Version 1 is champion"
+
+
+def test_the_case_says_whether_batch_deploys_as_a_canary(tmp_path: Path, make_launch: Callable[..., Launch]) -> None:
+    here = toy(tmp_path, make_launch, deploy="canary", canary={"percent": 7})
+    with mock.patch.object(MlflowRegistry, "_project"):
+        deploy(here, *accepted(here, 1))
+        two, three = accepted(here, 2, champion=1), accepted(here, 3, champion=1)
+        deploy(here, *two)
+        pointer = here.ports.endpoints.pointer(NAME)
+        assert (pointer.champion, pointer.challenger, pointer.split) == (1, 2, 7)
+        assert deploy(here, *three, mode="champion").parameters == {"champion": "3", "challenger": ""}
+
+
+def test_a_canary_does_not_take_the_place_of_another(here: Toy, capsys: pytest.CaptureFixture[str]) -> None:
+    deploy(here, *accepted(here, 1))
+    two, three = accepted(here, 2, champion=1), accepted(here, 3, champion=1)
+    deploy(here, *two, mode="canary")
+    before = here.ports.endpoints.pointer(NAME)
+    with pytest.raises(SystemExit) as caught:
+        deploy(here, *three, mode="canary")
+    assert caught.value.code == 6
+    message = "toy: 'challenger' must be none, or version 3. Got 2. Let its canary end, or abort it."
+    assert message in capsys.readouterr().err
+    assert here.ports.endpoints.pointer(NAME) == before
+
+
+def test_a_mode_is_champion_or_canary(here: Toy, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        deploy(here, *accepted(here, 1), mode="shadow")
+    assert caught.value.code == 2
+    assert (
+        "'mode' must be champion or canary, or empty for the case's. Got 'shadow'. Mend the pipeline."
+        in capsys.readouterr().err
+    )
+
+
 def test_again_it_changes_nothing(here: Toy) -> None:
     one = accepted(here, 1)
     deploy(here, *one)
@@ -97,13 +153,13 @@ def test_again_it_changes_nothing(here: Toy) -> None:
 
 def test_what_the_gate_refused_moves_nothing(here: Toy) -> None:
     result = deploy(here, "", here.evaluation("e", here.model("m"), accepted=False))
-    assert result.parameters == {"champion": ""}
+    assert result.parameters == {"champion": "", "challenger": ""}
     assert result.summary == "Nothing deployed, the gate refused: there is no champion"
     deploy(here, *accepted(here, 1))
     before = here.ports.endpoints.pointer(NAME)
     version, _ = accepted(here, 2, champion=1)
     result = deploy(here, version, here.evaluation("refused", here.root / "m2", accepted=False, champion=1))
-    assert result.parameters == {"champion": "1"}
+    assert result.parameters == {"champion": "1", "challenger": ""}
     assert result.summary == "Nothing deployed, the gate refused: version 1 stays champion"
     assert here.ports.endpoints.pointer(NAME) == before
 
