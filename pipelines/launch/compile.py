@@ -14,7 +14,7 @@ from components import ROUTE
 from components.core.artifacts import atomic_write
 from components.core.case import Resources
 from components.core.errors import CaseError
-from pipelines.launch import lint
+from pipelines.launch import kfp_light, lint
 
 PIPELINES = ("batch", "predict")
 _SHELL = "_KFP_RUNTIME=true python3 -m kfp.dsl.executor_main"
@@ -40,6 +40,7 @@ def text(
     """
     if pipeline not in PIPELINES:
         raise CaseError("pipeline", f"be one of {', '.join(PIPELINES)}", pipeline, "Choose one of them.")
+    kfp_light.load()
     from kfp import compiler
 
     function = getattr(importlib.import_module(f"pipelines.{pipeline}"), pipeline)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from components.core.errors import CaseError
-from pipelines.launch import environments
+from pipelines.launch import environments, kfp_light
 
 MAX_PARAMETERS = 32 * 1024
 """Bytes. One argument holds the executor's input, and the kernel's limit for one is 128 KiB."""
@@ -52,6 +52,7 @@ def run(pipeline: str, arguments: dict[str, str], *, root: Path, watch: Watcher)
     size = sum(len(value.encode()) for value in arguments.values())
     if size > MAX_PARAMETERS:
         raise CaseError("parameters", f"hold at most {MAX_PARAMETERS} bytes", size, "Shorten the profile.")
+    kfp_light.load()
     from kfp import components, local
 
     for image in environments.NAMES:
