@@ -6,8 +6,11 @@ over what arrives; any chunking of the same rows gives the same bits. The state 
 - A reference column is that of the newest row of the key at or before the event's time, at most `within` older, or of
   the key's last row where the reference has no time.
 - A window over [t - length, t) sees rows strictly before t (so neither the row itself nor its timestamp peers), and of
-  them those with a smaller arrival number. With `known: event` a row enters at its event time. With `known: label` it
-  enters when its label lands, never before its event; then the landing is compared with t, and no arrival number.
+  them those with a smaller arrival number. With `known: event` a row enters at its event time, with `_arrival`. With
+  `known: label` it enters when its label lands, never before its event, with `_label_arrival`; without that number it
+  is seen by its time alone.
+- A row without `_arrival` is a label that came by itself: it enters the windows `known: label` and asks nothing (its
+  own window columns are null). One without `_label_time` is an event whose label has not landed.
 - A key with a missing part (null, '', NaN) finds nothing. A value that is missing, infinite or beyond 2^53 units is
   no entry.
 """
@@ -24,10 +27,16 @@ from components.core.asof import MICROS, NO_TIME, Lookup, micros
 from components.core.case import Case, Window, seconds
 from components.core.columns import Array
 from components.core.errors import DataError
-from components.core.events import ARRIVAL, EVENT_TIME, LABEL_TIME
+from components.core.events import ARRIVAL, EVENT_TIME, HISTORY, LABEL_ARRIVAL, LABEL_TIME
 from components.core.windows import Entries, Ints, key_codes
 
 _LARGEST = 2.0**53
+_TIMES = {
+    EVENT_TIME: ARROW["timestamp"],
+    ARRIVAL: pa.int64(),
+    LABEL_TIME: ARROW["timestamp"],
+    LABEL_ARRIVAL: pa.int64(),
+}
 
 
 def reach(case: Case) -> int:
@@ -67,14 +76,13 @@ class Enrichment:
         self._reach, self._waits = reach(case), waits(case)
         self._kept = self._reach + lateness * MICROS
         names = {n: None for w in case.windows.values() for n in (*w.by, *([w.of] if w.of is not None else []))}
-        self.remembered = (*names, EVENT_TIME, ARRIVAL, LABEL_TIME)
+        self.remembered = (*names, *_TIMES)
         """The columns that the state keeps."""
 
     def empty(self) -> pa.Table:
         """The state before the first row."""
-        types = {name: ARROW[self._case.columns[name].type] for name in self.remembered[:-3]}
-        times = {EVENT_TIME: ARROW["timestamp"], ARRIVAL: pa.int64(), LABEL_TIME: ARROW["timestamp"]}
-        return pa.schema(list((types | times).items())).empty_table()
+        types = {n: _TIMES.get(n) or ARROW[self._case.columns[n].type] for n in self.remembered}
+        return pa.schema(list(types.items())).empty_table()
 
     def remember(self, state: pa.Table, rows: pa.Table) -> pa.Table:
         """The rows of both that a batch after them may see."""
@@ -83,9 +91,13 @@ class Enrichment:
         both = pa.concat_tables([state, rows.select(self.remembered)])
         if not both.num_rows:
             return both
-        events = micros(both.column(EVENT_TIME))
-        last = np.maximum(events, micros(both.column(LABEL_TIME))) if self._waits else events
-        return both.filter(pa.array(last >= events.max() - self._kept)).combine_chunks()
+        events, landings = micros(both.column(EVENT_TIME)), micros(both.column(LABEL_TIME))
+        happened = micros(both.column(ARRIVAL)) != NO_TIME
+        newest = np.where(happened, events, landings).max()
+        last = np.where(happened | self._waits, events, NO_TIME)
+        if self._waits:
+            last = np.maximum(last, landings)
+        return both.filter(pa.array(last >= newest - self._kept)).combine_chunks()
 
     def __call__(self, state: pa.Table, batch: pa.Table) -> tuple[pa.Table, pa.Table]:
         """The state after the batch, and the batch with the case's reference and window columns added, in order."""
@@ -102,26 +114,34 @@ class Enrichment:
                 batch = batch.append_column(column, pa.array(values, pa.float64(), from_pandas=True))
         return self.remember(state, batch), batch
 
-    def _window(self, name: str, window: Window, rows: pa.Table, asked: int) -> dict[str, Array]:
-        """The window's columns for the rows from position `asked` on."""
+    def _window(self, name: str, window: Window, rows: pa.Table, first: int) -> dict[str, Array]:
+        """The window's columns for the rows from position `first` on; NaN for those that ask nothing."""
         codes = key_codes([rows.column(c) for c in window.by])
-        events, arrivals = micros(rows.column(EVENT_TIME)), micros(rows.column(ARRIVAL))
+        events, asking = micros(rows.column(EVENT_TIME)), micros(rows.column(ARRIVAL))
         values, entered = _units(window, rows)
-        times = events
+        times, arrivals = events, asking
         if window.known == "label":
-            landings = micros(rows.column(LABEL_TIME))
+            landings, arrivals = micros(rows.column(LABEL_TIME)), micros(rows.column(LABEL_ARRIVAL))
             entered &= landings != NO_TIME
             times = np.maximum(events, landings)
+        else:
+            entered &= asking != NO_TIME
         at = np.flatnonzero(entered & (codes >= 0))
-        numbered = self._case.arrival is not None and window.known == "event"
+        asked = first + np.flatnonzero(asking[first:] != NO_TIME)
+        numbered = not _implied(times[at], arrivals[at], events[asked], asking[asked])
         entries = Entries(codes[at], times[at], values[at], arrivals[at] if numbered else None)
         lengths = [seconds(length) * MICROS for length in window.over]
-        seen = dict(
-            zip(window.over, entries.look(codes[asked:], events[asked:], lengths, arrivals[asked:]), strict=True)
-        )
-        return {
-            column: _computed(compute, *seen[length], window.unit) for column, compute, length in window.names(name)
-        }
+        seen = dict(zip(window.over, entries.look(codes[asked], events[asked], lengths, asking[asked]), strict=True))
+        made = {}
+        for column, compute, length in window.names(name):
+            made[column] = np.full(rows.num_rows - first, np.nan)
+            made[column][asked - first] = _computed(compute, *seen[length], window.unit)
+        return made
+
+
+def _implied(times: Ints, arrivals: Ints, asked: Ints, asking: Ints) -> bool:
+    """Whether an earlier time means a smaller arrival number: for files, where the time is the order of arrival."""
+    return any(bool((arrivals <= times + by).all() and (asking >= asked + by).all()) for by in (0, HISTORY))
 
 
 def _units(window: Window, rows: pa.Table) -> tuple[Ints, Array]:

@@ -1,11 +1,16 @@
 """An event: the case's columns, and what follows from them: its identity, its time, its arrival, its label's time.
 
-| column         | type                 | what                                                                        |
-|----------------|----------------------|-----------------------------------------------------------------------------|
-| `_entity`      | string               | the id columns' texts, joined by '|' ('|' and '\\' inside escaped by '\\')  |
-| `_event_time`  | timestamp[us, UTC]   | never null                                                                  |
-| `_arrival`     | int64                | the arrival column, or the event time in microseconds                       |
-| `_label_time`  | timestamp[us, UTC]   | when the label is known; null where there is none                           |
+| column           | type               | what                                                                        |
+|------------------|--------------------|-----------------------------------------------------------------------------|
+| `_entity`        | string             | the id columns' texts, joined by '|' ('|' and '\\' inside escaped by '\\')  |
+| `_event_time`    | timestamp[us, UTC] | never null                                                                  |
+| `_arrival`       | int64              | the arrival column, or the event time in microseconds                       |
+| `_label_time`    | timestamp[us, UTC] | when the label is known; null where there is none                           |
+| `_label_arrival` | int64              | `_label_time` in microseconds; null without one, and with an arrival column |
+
+Of what came through a log, both arrivals are offsets there: the event's message and the label's. Where files and a log
+meet in one run the files' numbers are moved by `HISTORY`, which puts them before every offset in their own order. A
+label that has no number (an arrival column numbers events alone) is known by its time.
 """
 
 from __future__ import annotations
@@ -24,10 +29,20 @@ import pyarrow.compute as pc
 from components.core.arrow import ARROW, arrow_schema
 from components.core.case import UNIT_SECONDS, Case, Moment, seconds
 
-ENTITY, EVENT_TIME, ARRIVAL, LABEL_TIME = "_entity", "_event_time", "_arrival", "_label_time"
+ENTITY, EVENT_TIME, ARRIVAL = "_entity", "_event_time", "_arrival"
+LABEL_TIME, LABEL_ARRIVAL = "_label_time", "_label_arrival"
+HISTORY = -(2**62)
+"""Added to the arrival numbers of files that are read beside a log."""
 YEARS = (1900, 2200)
 """The first and last year in which an event or its label can lie."""
 
+_ADDED = {
+    ENTITY: pa.string(),
+    EVENT_TIME: ARROW["timestamp"],
+    ARRIVAL: pa.int64(),
+    LABEL_TIME: ARROW["timestamp"],
+    LABEL_ARRIVAL: pa.int64(),
+}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ISO = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d(?::\d\d(?::\d\d(?:\.\d+)?)?)?(?:Z|[+-]\d\d(?::?[0-5]\d)?)?)?", re.ASCII)
 _FIRST, _END = (int(np.datetime64(f"{year}-01-01", "us").astype(np.int64)) for year in (YEARS[0], YEARS[1] + 1))
@@ -41,8 +56,7 @@ Mask = npt.NDArray[np.bool_]
 def schema(case: Case) -> pa.Schema:
     """The columns of the artifact `events`, in order."""
     own = arrow_schema({name: column.type for name, column in case.columns.items()})
-    added = {ENTITY: pa.string(), EVENT_TIME: ARROW["timestamp"], ARRIVAL: pa.int64(), LABEL_TIME: ARROW["timestamp"]}
-    return pa.schema([*own, *(pa.field(name, kind) for name, kind in added.items())])
+    return pa.schema([*own, *(pa.field(name, kind) for name, kind in _ADDED.items())])
 
 
 def instant(text: str) -> int:
@@ -184,6 +198,7 @@ def derive(table: pa.Table, case: Case) -> tuple[pa.Table, dict[int, str]]:
         EVENT_TIME: timestamps(when.values),
         ARRIVAL: pa.array(arrival, type=pa.int64()),
         LABEL_TIME: timestamps(label, unknown),
+        LABEL_ARRIVAL: pa.array(label, type=pa.int64(), mask=unknown | (case.arrival is not None)),
     }
     for name, values in added.items():
         table = table.append_column(name, values)

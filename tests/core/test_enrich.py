@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.core.arrow import ARROW
 from components.core.case import Case, Window, seconds, validate
 from components.core.enrich import Enrichment
 from components.core.errors import DataError
+from components.core.events import HISTORY
 
 KEYS = ["", None, "ß", "SS", "ﬁ", "fi", "é", "é", "👩‍🚀", "a|b", "\x00"]
 NUMBERS = [None, math.nan, 0.0, -0.0, 1.0]
@@ -24,7 +25,7 @@ VALUES = [None, math.nan, math.inf, -math.inf, 1e300, 0.04, 0.05, 0.15, -0.25, 7
 Row = dict[str, Any]
 
 
-def make_case(*, arrival: bool = False, references: dict[str, Any] | None = None, **windows: Any) -> Case:
+def make_case(*, references: dict[str, Any] | None = None, **windows: Any) -> Case:
     return validate(
         Case,
         {
@@ -41,7 +42,6 @@ def make_case(*, arrival: bool = False, references: dict[str, Any] | None = None
             },
             "entity_id": ["seq"],
             "event_time": {"column": "when"},
-            "arrival": "seq" if arrival else None,
             "label": {"column": "label", "matures": {"column": "when"}},
             "windows": windows,
             "references": references or {},
@@ -60,7 +60,7 @@ WINDOWS: dict[str, Any] = {
 
 
 def table(rows: Sequence[Row]) -> pa.Table:
-    """Events of rows with key, other, value, at (half seconds), arrival, lands (half seconds or None) and label."""
+    """Rows with key, other, value, label, at and lands (half seconds), and the arrival numbers of event and label."""
 
     def times(name: str) -> pa.Array:
         moments = [None if row[name] is None else row[name] * 500_000 for row in rows]
@@ -74,6 +74,7 @@ def table(rows: Sequence[Row]) -> pa.Table:
         "_event_time": times("at"),
         "_arrival": pa.array([row["arrival"] for row in rows], pa.int64()),
         "_label_time": times("lands"),
+        "_label_arrival": pa.array([row["landed"] for row in rows], pa.int64()),
     }
     return pa.table(columns)
 
@@ -83,12 +84,14 @@ def naive(case: Case, rows: Sequence[Row]) -> dict[str, list[float]]:
     made: dict[str, list[float]] = {}
     for name, window in case.windows.items():
         for column, compute, length in window.names(name):
-            made[column] = [_naive_value(case, window, rows, row, compute, 2 * seconds(length)) for row in rows]
+            made[column] = [_naive_value(window, rows, row, compute, 2 * seconds(length)) for row in rows]
     return made
 
 
-def _naive_value(case: Case, window: Window, rows: Sequence[Row], row: Row, compute: str, length: int) -> float:
-    units = [_units(window, entry) for entry in rows if _sees(case, window, row, entry, length)]
+def _naive_value(window: Window, rows: Sequence[Row], row: Row, compute: str, length: int) -> float:
+    if row["arrival"] is None:
+        return math.nan
+    units = [_units(window, entry) for entry in rows if _sees(window, row, entry, length)]
     kept = [unit for unit in units if unit is not None]
     if compute == "count":
         return float(len(kept))
@@ -98,19 +101,18 @@ def _naive_value(case: Case, window: Window, rows: Sequence[Row], row: Row, comp
     return total / len(kept) if kept else math.nan
 
 
-def _sees(case: Case, window: Window, row: Row, entry: Row, length: int) -> bool:
+def _sees(window: Window, row: Row, entry: Row, length: int) -> bool:
     mine, theirs = ([r[name] for name in window.by] for r in (row, entry))
     if mine != theirs or any(part in (None, "") or part != part for part in mine):
         return False
-    time = entry["at"]
+    time, arrival = entry["at"], entry["arrival"]
     if window.known == "label":
         if entry["lands"] is None:
             return False
-        time = max(time, entry["lands"])
-    in_time: bool = row["at"] - length <= time < row["at"]
-    if case.arrival is not None and window.known == "event":
-        return in_time and bool(entry["arrival"] < row["arrival"])
-    return in_time
+        time, arrival = max(time, entry["lands"]), entry["landed"]
+    elif arrival is None:
+        return False
+    return bool(row["at"] - length <= time < row["at"] and (arrival is None or arrival < row["arrival"]))
 
 
 def _units(window: Window, entry: Row) -> int | None:
@@ -123,23 +125,29 @@ def _units(window: Window, entry: Row) -> int | None:
 
 
 @st.composite
-def events(draw: st.DrawFn) -> list[Row]:
+def events(draw: st.DrawFn, numbers: str = "any") -> list[Row]:
+    """Rows sorted by time. Their numbers are any, the times in microseconds, or those before a log's offsets."""
     count = draw(st.integers(0, 40))
     late = draw(st.sampled_from([0, 3, 100]))
+    before = HISTORY if numbers == "history" else 0
     rows = []
     for _ in range(count):
         at = draw(st.integers(0, 30))
-        rows.append(
-            {
-                "key": draw(st.sampled_from(KEYS)),
-                "other": draw(st.sampled_from(NUMBERS)),
-                "value": draw(st.sampled_from(VALUES)),
-                "label": draw(st.sampled_from(VALUES)),
-                "at": at,
-                "arrival": at + draw(st.integers(0, late)),
-                "lands": draw(st.none() | st.integers(at - 3, at + 20)),
-            }
-        )
+        lands = draw(st.none() | st.integers(at - 3, at + 20))
+        row = {
+            "key": draw(st.sampled_from(KEYS)),
+            "other": draw(st.sampled_from(NUMBERS)),
+            "value": draw(st.sampled_from(VALUES)),
+            "label": draw(st.sampled_from(VALUES)),
+            "at": at,
+            "arrival": at * 500_000 + before,
+            "lands": lands,
+            "landed": None if lands is None else lands * 500_000 + before,
+        }
+        if numbers == "any":
+            row["arrival"] = at + draw(st.integers(0, late))
+            row["landed"] = None if lands is None else draw(st.none() | st.integers(at, at + late))
+        rows.append(row)
     return sorted(rows, key=lambda row: int(row["at"]))
 
 
@@ -159,40 +167,67 @@ def assert_same_bits(made: pa.Table, expected: dict[str, list[float]]) -> None:
 
 
 BURST: list[Row] = [
-    {"key": "ß", "other": 1.0, "value": 0.05, "label": 2.0, "at": i // 3, "arrival": -i, "lands": i // 3 + i % 4}
+    {
+        "key": "ß",
+        "other": 1.0,
+        "value": 0.05,
+        "label": 2.0,
+        "at": i // 3,
+        "arrival": -i,
+        "lands": i // 3 + i % 4,
+        "landed": 50 - i,
+    }
     for i in range(60)
 ]
 
 
-@pytest.mark.parametrize("arrival", [False, True])
+@pytest.mark.parametrize("numbers", ["any", "times", "history"])
 @settings(deadline=None, max_examples=60)
-@given(rows=events(), cuts=st.lists(st.integers(0, 40), max_size=5))
-@example(rows=BURST, cuts=[7, 8, 31])
+@given(data=st.data(), cuts=st.lists(st.integers(0, 40), max_size=5))
 def test_windows_are_their_definition_in_any_chunking_of_sorted_rows(
-    arrival: bool, rows: list[Row], cuts: list[int]
+    numbers: str, data: st.DataObject, cuts: list[int]
 ) -> None:
-    case = make_case(arrival=arrival, **WINDOWS)
+    rows = data.draw(events(numbers))
+    case = make_case(**WINDOWS)
     enrichment, expected = Enrichment(case, {}), naive(case, rows)
     whole = fold(enrichment, table(rows), [])
     assert_same_bits(whole, expected)
     assert_same_bits(fold(enrichment, table(rows), cuts), expected)
 
 
+def test_many_rows_of_one_key_that_arrive_in_reverse_are_the_definition_too() -> None:
+    case = make_case(**WINDOWS)
+    assert_same_bits(fold(Enrichment(case, {}), table(BURST), [7, 8, 31]), naive(case, BURST))
+
+
 @settings(deadline=None, max_examples=60)
-@given(rows=events(), cuts=st.lists(st.integers(0, 40), max_size=5))
-@example(rows=BURST, cuts=[7, 8, 31])
-def test_rows_folded_as_they_arrive_get_what_the_sorted_whole_gets(rows: list[Row], cuts: list[int]) -> None:
-    windows = {name: window for name, window in WINDOWS.items() if name != "landed"}
-    case = make_case(arrival=True, **windows)
-    numbered = [{**row, "arrival": 2 * row["arrival"] + i / 1000} for i, row in enumerate(rows)]
-    order = sorted(range(len(rows)), key=lambda i: float(numbered[i]["arrival"]))
-    arrived = [{**rows[i], "arrival": number} for number, i in enumerate(order)]
-    made = fold(Enrichment(case, {}, lateness=60), table(arrived), cuts)
+@given(rows=events(), jitter=st.randoms(use_true_random=False), cuts=st.lists(st.integers(0, 80), max_size=5))
+def test_events_and_labels_folded_as_they_arrive_get_what_the_sorted_whole_gets(
+    rows: list[Row], jitter: Any, cuts: list[int]
+) -> None:
+    """Each row comes as an event and, where its label lands, once more by itself; the whole has both in one row."""
+    sent = [(row["at"] + jitter.randint(0, 9), i, "event") for i, row in enumerate(rows)]
+    sent += [
+        (row["lands"] + jitter.randint(0, 9), i, "label") for i, row in enumerate(rows) if row["lands"] is not None
+    ]
+    arrived, whole = [], [dict(row, arrival=None, landed=None) for row in rows]
+    for number, (_, i, kind) in enumerate(sorted(sent)):
+        name = "arrival" if kind == "event" else "landed"
+        whole[i][name] = number
+        arrived.append(
+            rows[i] | {"arrival": None, "landed": None, name: number} | ({"lands": None} if name == "arrival" else {})
+        )
+    case = make_case(**WINDOWS)
+    made = fold(Enrichment(case, {}, lateness=20), table(arrived), cuts)
     assert_same_bits(made, naive(case, arrived))
+    assert_same_bits(fold(Enrichment(case, {}), table(whole), cuts), naive(case, whole))
+    asked = [i for number, (_, i, kind) in enumerate(sorted(sent)) if kind == "event"]
+    expected = {name: [values[i] for i in asked] for name, values in naive(case, whole).items()}
+    assert_same_bits(made.filter(made.column("_arrival").is_valid()), expected)
 
 
 def test_the_state_holds_the_longest_window_and_the_labels_that_have_not_landed() -> None:
-    row = {"key": "a", "other": 1.0, "value": 1.0, "label": 1.0, "arrival": 0}
+    row = {"key": "a", "other": 1.0, "value": 1.0, "label": 1.0, "arrival": 0, "landed": None}
     rows = [{**row, "at": at, "lands": lands} for at, lands in ((0, None), (0, 50), (1, 2), (10, 11), (28, 30))]
     case = make_case(**WINDOWS)
     state, _ = Enrichment(case, {})(Enrichment(case, {}).empty(), table(rows))
@@ -202,6 +237,16 @@ def test_the_state_holds_the_longest_window_and_the_labels_that_have_not_landed(
     state, _ = late(late.empty(), table(rows))
     kept = [round(moment.timestamp() * 2) for moment in state.column("_event_time").to_pylist()]
     assert kept == [0, 1, 10, 28]
+
+
+def test_labels_that_came_by_themselves_move_the_state_on_and_leave_it_where_no_window_waits() -> None:
+    row = {"key": "a", "other": 1.0, "value": 1.0, "label": 1.0}
+    event = row | {"at": 0, "arrival": 0, "lands": None, "landed": None}
+    label = row | {"at": 0, "arrival": None, "lands": 19, "landed": 1}
+    waiting = Enrichment(make_case(**WINDOWS), {})
+    assert waiting.remember(waiting.empty(), table([event, label])).column("_arrival").to_pylist() == [None]
+    plain = Enrichment(make_case(plain=WINDOWS["plain"]), {})
+    assert plain.remember(plain.empty(), table([event, {**label, "lands": 6}])).column("_arrival").to_pylist() == [0]
 
 
 def test_a_case_without_windows_keeps_no_state() -> None:
@@ -304,7 +349,7 @@ def test_sums_that_wrap_in_between_are_exact() -> None:
     """Prefix sums beyond 2^63: the window holds two entries, the prefix 3,000."""
     large = 2.0**53
     rows = [
-        {"key": "a", "other": 1.0, "value": large, "label": None, "at": i, "arrival": i, "lands": None}
+        {"key": "a", "other": 1.0, "value": large, "label": None, "at": i, "arrival": i, "lands": None, "landed": None}
         for i in range(3000)
     ]
     case = make_case(w={"by": ["key"], "over": ["1s"], "of": "value", "compute": ["sum"]})

@@ -175,6 +175,12 @@ def test_arrival_is_a_column_or_the_event_time():
     assert events.derive(rows, case_of())[0].column("_arrival").to_pylist() == [2 * HOUR]
 
 
+def test_a_labels_arrival_is_its_time_and_none_beside_a_column_that_numbers_events():
+    rows = table_of({}, {"paid": None})
+    assert events.derive(rows, case_of())[0].column("_label_arrival").to_pylist() == [2 * HOUR, None]
+    assert events.derive(rows, case_of(arrival="number"))[0].column("_label_arrival").to_pylist() == [None, None]
+
+
 def test_events_have_the_schema_that_is_promised():
     table, _ = events.derive(table_of({}, {}), case_of())
     assert table.schema == events.schema(case_of())
