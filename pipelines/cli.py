@@ -14,6 +14,7 @@ from components.core.errors import CaseError, EsteiraError, RunError, SetupError
 
 if TYPE_CHECKING:
     from components.adapters.ports import Ports
+    from components.adapters.release import Change
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -30,6 +31,9 @@ app.add_typer(models, name="models")
 app.add_typer(runs, name="runs")
 
 Case = Annotated[str, typer.Argument(help="A case's folder, or the name of one under ./cases or of a packaged one.")]
+Version = Annotated[int, typer.Argument(help="A registered version: see `esteira models list`.")]
+Why = Annotated[str, typer.Option("--why", help="The reason, for the history.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Verify the same and tell what would be; move nothing.")]
 ProfileName = Annotated[str, typer.Option("--profile", help="Where things live: 'local', or profiles/NAME.yaml.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 
@@ -180,6 +184,87 @@ def models_compare(
         tables.comparison(compared, first, second)
 
 
+@models.command("history")
+def models_history(case: Case, profile: ProfileName = "local", as_json: Json = False) -> None:
+    """Show every state of what is live, oldest first: who changed it, when and why."""
+    from pipelines.launch import tables
+
+    name, ports = _case_ports(case, profile)
+    states = ports.endpoints.history(name)
+    if as_json:
+        _print([asdict(state) for state in states])
+    else:
+        tables.history(name, states)
+
+
+@models.command("promote")
+def models_promote(
+    case: Case,
+    version: Version,
+    why: Why = "",
+    dry_run: DryRun = False,
+    profile: ProfileName = "local",
+    as_json: Json = False,
+) -> None:
+    """Make a version champion with all of the traffic. Undo: models rollback."""
+    from components.adapters import release
+    from pipelines.launch import releases
+
+    name, ports = _case_ports(case, profile)
+    change = release.promote(ports, name, version, by=releases.who(), why=why, dry_run=dry_run)
+    _released(name, profile, change, dry_run=dry_run, as_json=as_json)
+
+
+@models.command("canary")
+def models_canary(
+    case: Case,
+    version: Version,
+    percent: Annotated[int, typer.Option(help="Of the live traffic.", min=1, max=99)],
+    why: Why = "",
+    dry_run: DryRun = False,
+    profile: ProfileName = "local",
+    as_json: Json = False,
+) -> None:
+    """Give a version a share of the live traffic, or another share than it has. Undo: models abort."""
+    from components.adapters import release
+    from pipelines.launch import releases
+
+    name, ports = _case_ports(case, profile)
+    change = release.begin_canary(ports, name, version, percent, by=releases.who(), why=why, dry_run=dry_run)
+    _released(name, profile, change, dry_run=dry_run, as_json=as_json)
+
+
+@models.command("abort")
+def models_abort(
+    case: Case, why: Why = "", dry_run: DryRun = False, profile: ProfileName = "local", as_json: Json = False
+) -> None:
+    """End a canary: the champion has all of the traffic, the challenger stays registered."""
+    from components.adapters import release
+    from pipelines.launch import releases
+
+    name, ports = _case_ports(case, profile)
+    change = release.abort(ports, name, by=releases.who(), why=why, dry_run=dry_run)
+    _released(name, profile, change, dry_run=dry_run, as_json=as_json)
+
+
+@models.command("rollback")
+def models_rollback(
+    case: Case,
+    to: Annotated[int | None, typer.Option("--to", help="A version; none: the previous champion.")] = None,
+    why: Why = "",
+    dry_run: DryRun = False,
+    profile: ProfileName = "local",
+    as_json: Json = False,
+) -> None:
+    """Make the previous champion champion again, verified first. Undo: the same once more."""
+    from components.adapters import release
+    from pipelines.launch import releases
+
+    name, ports = _case_ports(case, profile)
+    change = release.rollback(ports, name, to=to, by=releases.who(), why=why, dry_run=dry_run)
+    _released(name, profile, change, dry_run=dry_run, as_json=as_json)
+
+
 @runs.command("list")
 def runs_list(
     profile: ProfileName = "local",
@@ -232,10 +317,23 @@ def _ports(profile: str) -> Ports:
 
 
 def _case_ports(case: str, profile: str) -> tuple[str, Ports]:
-    from components.core import case as case_files
-    from pipelines.launch import cases
+    from pipelines.launch import models as launch
 
-    return case_files.load(cases.find(case)).name, _ports(profile)
+    ports = _ports(profile)
+    return launch.case_name(ports, case), ports
+
+
+def _released(name: str, profile: str, change: Change, *, dry_run: bool, as_json: bool) -> None:
+    """Tells what a change did or would do, and how it is undone."""
+    from components.core import profile as profiles
+    from pipelines.launch import releases, tables
+
+    behind = change.behind or ("" if dry_run else releases.follow(profiles.load(profile), name))
+    undo = releases.undo(name, change)
+    if as_json:
+        _print({**asdict(change), "behind": behind, "undo": undo, "dry_run": dry_run})
+    else:
+        tables.change(change, undo, behind, dry_run=dry_run)
 
 
 def _print(data: Any) -> None:

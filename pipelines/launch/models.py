@@ -4,14 +4,32 @@ from __future__ import annotations
 
 import difflib
 import json
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from components.adapters.ports import ModelVersion, Ports
+from components.adapters.ports import Ports
 from components.core import artifacts, bundle, model
-from components.core.errors import CaseError
+from components.core import case as case_files
+from components.core.errors import ArtifactError, CaseError
 from components.core.model import Model
+from pipelines.launch import cases
+
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
+
+
+def case_name(ports: Ports, case: str) -> str:
+    """The name of the case that CASE on the command line means.
+
+    One that has versions is known by its name as well: a rollback must not wait for a case.yaml to be mended.
+    """
+    try:
+        return case_files.load(cases.find(case)).name
+    except CaseError:
+        if not _NAME.fullmatch(case) or not ports.registry.versions(case):
+            raise
+        return case
 
 
 @dataclass(frozen=True)
@@ -20,36 +38,48 @@ class Row:
 
     version: int
     live: str
+    traffic: int
+    """Percent of the live traffic."""
     created: float
     run: str
     rows: int
     trained_to: str
     metrics: dict[str, float]
     identity: str
+    harm: str = ""
+    """Why the stored model cannot be used; the facts that stand in it are then missing."""
 
 
 def listed(ports: Ports, case: str) -> list[Row]:
     """Every version, oldest first, with its metrics on the validation periods."""
     pointer = ports.endpoints.pointer(case)
     live = {pointer.previous: "previous", pointer.challenger: "challenger", pointer.champion: "champion"}
+    traffic = {"champion": 100 - pointer.split, "challenger": pointer.split}
     rows = []
     for version in ports.registry.versions(case):
-        described = read(ports.registry.fetch(case, version.version))
-        rows.append(_row(version, described, live.get(version.version, "")))
+        role = live.get(version.version, "")
+        row = Row(
+            version.version,
+            role,
+            traffic.get(role, 0),
+            version.created,
+            version.tags.get("run", ""),
+            rows=0,
+            trained_to="",
+            metrics={},
+            identity=version.identity,
+        )
+        rows.append(_described(ports, case, row))
     return rows
 
 
-def _row(version: ModelVersion, described: Model, live: str) -> Row:
-    return Row(
-        version.version,
-        live,
-        version.created,
-        version.tags.get("run", ""),
-        described.rows,
-        described.trained_to,
-        dict(described.metrics),
-        version.identity,
-    )
+def _described(ports: Ports, case: str, row: Row) -> Row:
+    """The row with what its model says; a harmed one does not hide the others."""
+    try:
+        found = read(ports.registry.fetch(case, row.version))
+    except ArtifactError as error:
+        return replace(row, harm=str(error))
+    return replace(row, rows=found.rows, trained_to=found.trained_to, metrics=dict(found.metrics))
 
 
 def read(folder: Path) -> Model:

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from components.adapters.ports import Pointer
+from components.adapters.release import Change
 from components.core import shown
 from components.core.record import RunRecord
 from pipelines.launch.console import STYLES
@@ -43,13 +45,55 @@ def models(case: str, rows: Sequence[Row]) -> None:
         _out().print(f"{case} has no version yet: esteira run {case} batch")
         return
     told = [name for name in _SHOWN_METRICS if any(name in row.metrics for row in rows)][:3]
-    result = _table(">version", "live", "registered (UTC)", "trained to", *(f">{name}" for name in told))
+    result = _table(">version", "live", ">traffic", "registered (UTC)", "trained to", *(f">{name}" for name in told))
     for row in rows:
         values = [_number(row.metrics.get(name)) for name in told]
         created, until = _when(row.created), row.trained_to[:10]
-        result.add_row(str(row.version), row.live, created, until, *values)
+        result.add_row(str(row.version), row.live, _percent(row.traffic), created, until, *values)
     _out().print(result)
+    for row in rows:
+        if row.harm:
+            _out().print(Text(f"version {row.version}: {row.harm}", style="bold red"), soft_wrap=True)
     _out().print("metrics: on the validation periods", style="dim")
+
+
+def _percent(share: int) -> str:
+    return f"{share} %" if share else ""
+
+
+def _version(version: int | None) -> str:
+    return "" if version is None else str(version)
+
+
+def history(case: str, states: Sequence[Pointer]) -> None:
+    """Every state of the pointer, oldest first."""
+    if not states:
+        _out().print(f"nothing of {case} is live yet: esteira run {case} batch")
+        return
+    result = _table(">state", "since (UTC)", ">champion", ">previous", ">challenger", ">its traffic", "by")
+    result.add_column("why")  # a person's or the gate's words: over several lines
+    for state in states:
+        versions = [_version(v) for v in (state.champion, state.previous, state.challenger)]
+        told = (Text(state.by), Text(state.why))
+        result.add_row(str(state.generation), _when(state.at), *versions, _percent(state.split), *told)
+    _out().print(result)
+
+
+def change(done: Change, undo: str, behind: str, *, dry_run: bool) -> None:
+    """What moved or would move, what is live before and after it, and how it is undone."""
+    out = _out()
+    moves = done.after != done.before
+    out.print(f"Nothing has moved. It would be so: {done.done}" if dry_run and moves else done.done, soft_wrap=True)
+    result = _table("", ">champion", ">previous", ">challenger", ">its traffic")
+    shown_states = [("before", done.before), ("after", done.after)] if moves else [("live", done.after)]
+    for name, state in shown_states:
+        versions = [_version(v) for v in (state.champion, state.previous, state.challenger)]
+        result.add_row(name, *versions, _percent(state.split))
+    out.print(result)
+    if undo:
+        out.print(f"undo: {undo}", soft_wrap=True, highlight=False)
+    if behind:
+        out.print(f"the registry's aliases follow with the next command: {behind}", style="yellow", soft_wrap=True)
 
 
 def comparison(compared: Comparison, first: int, second: int) -> None:

@@ -8,6 +8,7 @@ anything is to be done is read from its database alone.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sqlite3
 from collections.abc import Mapping
@@ -76,6 +77,8 @@ class MlflowRegistry:
         return set(theirs) == versions and {a: v for a, v in pairs if a in ALIASES} == wanted
 
     def _project(self, name: str, versions: list[ModelVersion], aliases: Mapping[str, int]) -> None:
+        if importlib.util.find_spec("mlflow") is None:
+            return  # the launcher and the server have none: the next step brings the view for people along
         from mlflow.exceptions import MlflowException
         from sqlalchemy.exc import SQLAlchemyError
 
