@@ -18,20 +18,12 @@ import pyarrow.compute as pc
 
 from components.core.arrow import ARROW
 from components.core.columns import ColumnType
-from components.core.events import instant, iso
-
-RULES: dict[ColumnType, str] = {
-    "number": "be a finite number",
-    "bool": "be true or false",
-    "timestamp": "be an ISO 8601 time",
-    "string": "be UTF-8 text",
-    "id": "be UTF-8 text",
-}
+from components.core.values import RULES as RULES
+from components.core.values import as_text, instant, iso
 
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _NO_NUMBER = re.compile(r"[+-]?(?:nan(?:\([a-z0-9_]*\))?|(inf(?:inity)?))", re.ASCII | re.IGNORECASE)
 _WORDS = {"true": True, "false": False, "1": True, "0": False}
-_EXACT = 2**53
 
 Mask = npt.NDArray[np.bool_]
 Converted = tuple[pa.Array, Mask | None]
@@ -182,19 +174,6 @@ def _text(values: pa.Array) -> Converted:
     if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
         return _each(_timestamp(values)[0].cast(pa.int64()), iso, pa.string())
     raise Unsuited
-
-
-def as_text(value: object) -> str | None:
-    """A typed value as the text that CSV would hold: whole numbers without a point. Raises ValueError for others."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        if value != value:
-            return None
-        if not value.is_integer() or abs(value) > _EXACT:
-            raise ValueError(value)
-        return str(int(value))
-    return str(value)
 
 
 _TO: dict[ColumnType, Callable[[pa.Array], Converted]] = {

@@ -15,10 +15,8 @@ label that has no number (an arrival column numbers events alone) is known by it
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -28,6 +26,9 @@ import pyarrow.compute as pc
 
 from components.core.arrow import ARROW, arrow_schema
 from components.core.case import UNIT_SECONDS, Case, Moment, seconds
+from components.core.values import instant as instant
+from components.core.values import iso as iso
+from components.core.values import micros as micros
 
 ENTITY, EVENT_TIME, ARRIVAL = "_entity", "_event_time", "_arrival"
 LABEL_TIME, LABEL_ARRIVAL = "_label_time", "_label_arrival"
@@ -43,8 +44,6 @@ _ADDED = {
     LABEL_TIME: ARROW["timestamp"],
     LABEL_ARRIVAL: pa.int64(),
 }
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_ISO = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d(?::\d\d(?::\d\d(?:\.\d+)?)?)?(?:Z|[+-]\d\d(?::?[0-5]\d)?)?)?", re.ASCII)
 _FIRST, _END = (int(np.datetime64(f"{year}-01-01", "us").astype(np.int64)) for year in (YEARS[0], YEARS[1] + 1))
 _FAR = 10**17  # microseconds: 3,170 years; a few of them add up without leaving int64
 _EXACT = 2.0**53
@@ -57,29 +56,6 @@ def schema(case: Case) -> pa.Schema:
     """The columns of the artifact `events`, in order."""
     own = arrow_schema({name: column.type for name, column in case.columns.items()})
     return pa.schema([*own, *(pa.field(name, kind) for name, kind in _ADDED.items())])
-
-
-def instant(text: str) -> int:
-    """ISO 8601 as microseconds since 1970: a date, or date and time with Z, an offset or neither (then UTC).
-
-    Digits of a fraction beyond the sixth are cut off. Raises ValueError.
-    """
-    if not _ISO.fullmatch(text):
-        raise ValueError(f"no ISO 8601 time: {text!r}")
-    time = datetime.fromisoformat(text)
-    try:
-        return micros(time if time.tzinfo is not None else time.replace(tzinfo=UTC))
-    except OverflowError as error:
-        raise ValueError(f"beyond the calendar: {text!r}") from error
-
-
-def micros(time: datetime) -> int:
-    return (time - _EPOCH) // timedelta(microseconds=1)
-
-
-def iso(time: int) -> str:
-    """Microseconds since 1970 as ISO 8601 with Z; a fraction only where there is one."""
-    return (_EPOCH + timedelta(microseconds=time)).isoformat().replace("+00:00", "Z")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from typing import Any
 import pyarrow as pa
 
 from components.core.case import Column
-from components.core.convert import RULES, as_text, shown
+from components.core.convert import shown
+from components.core.values import RULES, as_text
 
 
 def arrays(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from components.core.errors import ArtifactError
-from components.core.events import instant
+from components.core.values import instant
 
 
 def path(case: str) -> str:
