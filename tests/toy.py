@@ -117,13 +117,17 @@ class Toy:
         artifacts.publish(root, "evaluation", files=[file])
         return root
 
+    def register(self, model_root: Path) -> int:
+        """The model's version."""
+        described = Model.from_json((model_root / model.FILE).read_bytes())
+        return self.ports.registry.register(NAME, model_root, described.identity, {"bundle": described.bundle}).version
+
     def promote(self, model_root: Path) -> int:
         """Registers the model and makes it champion; its version."""
-        described = Model.from_json((model_root / model.FILE).read_bytes())
-        registered = self.ports.registry.register(NAME, model_root, described.identity, {"bundle": described.bundle})
+        version = self.register(model_root)
         pointer = self.ports.endpoints.pointer(NAME)
-        self.ports.endpoints.change(replace(pointer, champion=registered.version, previous=pointer.champion))
-        return registered.version
+        self.ports.endpoints.change(replace(pointer, champion=version, previous=pointer.champion))
+        return version
 
 
 def baseline(described: Model, content: bytes) -> bytes:
