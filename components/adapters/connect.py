@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from components.adapters.ports import Alerts, Blobs, Endpoints, Jobs, Registry, Sources, Tables, Tracking
+from components.adapters.ports import Alerts, Blobs, Endpoints, Events, Jobs, Registry, Sources, Tables, Tracking
 from components.core.profile import Profile
 
 
@@ -31,6 +31,17 @@ class Connected:
         from components.adapters.local.tables import ParquetTables
 
         return ParquetTables(self.profile.path("tables"))
+
+    @cached_property
+    def events(self) -> Events:
+        if self.profile.events.adapter == "pubsub":
+            from components.adapters.gcp.pubsub import PubSubEvents
+
+            return PubSubEvents(self.profile.events.at)
+
+        from components.adapters.local.log_events import LogEvents
+
+        return LogEvents(self.profile.path("events"))
 
     @cached_property
     def registry(self) -> Registry:

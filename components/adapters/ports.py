@@ -57,6 +57,14 @@ class Sources(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Written:
+    """When a window was last written (seconds since 1970), and a token that changes with each writing."""
+
+    at: float
+    token: str
+
+
 class Tables(Protocol):
     """Named tables, written a window at a time: writing the same window again replaces it."""
 
@@ -64,6 +72,10 @@ class Tables(Protocol):
 
     def windows(self, table: str) -> list[str]:
         """The windows written so far, sorted."""
+        ...
+
+    def written(self, table: str) -> dict[str, Written]:
+        """The same windows, sorted, each with its last writing: what has changed is known without reading it."""
         ...
 
     def read(self, table: str, *, window: str | None = None, columns: Sequence[str] | None = None) -> pa.Table:
@@ -94,14 +106,14 @@ class Received:
 
 
 class Subscription(Protocol):
-    """A consumer group's view of a topic: at least once, in order where the topic keeps one."""
+    """A consumer group's view of a topic: at least once, in order. Nothing may come while what was pulled is open."""
 
     def pull(self, most: int, wait: float) -> list[Received]:
         """Up to `most` messages; waits at most `wait` seconds for the first, and then gives an empty list."""
         ...
 
     def ack(self, received: Sequence[Received]) -> None:
-        """These are done with: once this has returned the group never sees them again."""
+        """These are done with. Once this has returned, those with none open before them never come again."""
         ...
 
     def close(self) -> None:
@@ -243,6 +255,9 @@ class Ports(Protocol):
 
     @property
     def tables(self) -> Tables: ...
+
+    @property
+    def events(self) -> Events: ...
 
     @property
     def registry(self) -> Registry: ...

@@ -11,7 +11,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise, zip_longest
@@ -19,22 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from components.adapters.local.segment import Segment, encode
+from components.adapters.messages import checked_name
 from components.adapters.ports import Message
 from components.core.artifacts import atomic_write
-from components.core.errors import ArtifactError, CaseError, DataError, RunError
+from components.core.errors import ArtifactError, DataError, RunError
 
 SEGMENT_BYTES = 64 * 1024 * 1024
 READ_BYTES = 32 * 1024 * 1024
 """One read ends with the message that reaches this, so that memory stays flat whatever the messages' sizes."""
-_NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
-
-
-def checked_name(kind: str, name: str) -> str:
-    """The name of a topic or group. Raises CaseError for one that could leave its folder."""
-    if not _NAME.fullmatch(name):
-        rule = "be lower-case letters, digits and -, at most 40, starting with a letter"
-        raise CaseError(kind, rule, name, "Name the topic by the case, and the group by what reads it.", where="log")
-    return name
 
 
 class Log:

@@ -1,0 +1,230 @@
+"""Events over Pub/Sub. With PUBSUB_EMULATOR_HOST in the environment it is the emulator, as Google's clients do it.
+
+A topic is published with one ordering key, its name, so that the order stays (Pub/Sub takes 1 MB/s of one key). A
+group is the subscription TOPIC.GROUP. While messages of a key are pulled and not acknowledged, Pub/Sub keeps back
+those after them: pull, write, acknowledge, pull again.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import cached_property, partial
+from itertools import takewhile
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from components.adapters.messages import check, checked_name
+from components.adapters.ports import Message, Received
+from components.core.errors import CaseError, DataError, EsteiraError, RunError, SetupError
+
+if TYPE_CHECKING:
+    from google.pubsub_v1 import PublisherClient, PubsubMessage, SubscriberClient
+
+T = TypeVar("T")
+EMULATOR = "PUBSUB_EMULATOR_HOST"
+MOST_AT_ONCE = 1000
+"""Messages of one publish, and acknowledgements of one call."""
+_BYTES_AT_ONCE = 5_000_000
+_PATIENCE = 60.0
+"""Seconds that a call is tried again while the service cannot be reached."""
+_PAUSE = 0.05
+_SHORTEST = 0.2
+"""Seconds: a pull that waits less would not survive its round trip."""
+_ACK_SECONDS = 10
+"""Of the subscriptions that are made on the emulator: what a killed reader held comes again after this."""
+
+
+class PubSubEvents:
+    """Implements `ports.Events` over the topics of a project. They are made on the emulator, and never in the cloud."""
+
+    def __init__(self, project: str) -> None:
+        if not project:
+            remedy = "Write the project's id into the profile."
+            raise CaseError("events.at", "name a Google Cloud project", project, remedy, where="profile")
+        if not _installed("google.pubsub_v1"):
+            remedy = "Install google-cloud-pubsub into this environment, or use the log: events.adapter: log."
+            raise SetupError("google-cloud-pubsub", "be installed", "no such module", remedy, where="events")
+        self._project = project
+        self._made: set[str] = set()
+
+    def publish(self, topic: str, messages: Sequence[Message]) -> None:
+        from google.pubsub_v1 import PubsubMessage
+
+        check(messages)
+        path = self._topic(topic)
+        wrapped = [PubsubMessage(data=m.data, attributes=dict(m.attributes), ordering_key=topic) for m in messages]
+        for chunk in _chunks(wrapped):
+            with _translated(f"gcloud pubsub topics create {topic} --project={self._project}", path):
+                self._publisher.publish(topic=path, messages=chunk, retry=_retry(), timeout=_PATIENCE)
+
+    def subscribe(self, topic: str, group: str) -> PubSubSubscription:
+        path = f"projects/{self._project}/subscriptions/{checked_name('topic', topic)}.{checked_name('group', group)}"
+        at = self._topic(topic)
+        if EMULATOR in os.environ:
+            settings = {"name": path, "topic": at, "enable_message_ordering": True}
+            settings["ack_deadline_seconds"] = _ACK_SECONDS
+            self._make(path, partial(self._subscriber.create_subscription, settings))
+        return PubSubSubscription(self._subscriber, path, topic)
+
+    def _topic(self, topic: str) -> str:
+        path = f"projects/{self._project}/topics/{checked_name('topic', topic)}"
+        if EMULATOR in os.environ:
+            self._make(path, partial(self._publisher.create_topic, name=path))
+        return path
+
+    def _make(self, path: str, create: Callable[..., Any]) -> None:
+        """What is not there yet on the emulator."""
+        from google.api_core.exceptions import AlreadyExists
+
+        if path not in self._made:
+            with _translated("", path), suppress(AlreadyExists):
+                create(retry=_retry(), timeout=_PATIENCE)
+            self._made.add(path)
+
+    @cached_property
+    def _publisher(self) -> PublisherClient:
+        from google.pubsub_v1 import PublisherClient
+
+        return _client(PublisherClient)
+
+    @cached_property
+    def _subscriber(self) -> SubscriberClient:
+        from google.pubsub_v1 import SubscriberClient
+
+        return _client(SubscriberClient)
+
+
+class PubSubSubscription:
+    """Implements `ports.Subscription`. A token is an acknowledgement id.
+
+    The last acknowledgement of an ordering key may stand for those before it: they are sent in the order of pulling.
+    """
+
+    def __init__(self, client: SubscriberClient, path: str, topic: str) -> None:
+        self._client, self._path = client, path
+        self._create = f"gcloud pubsub subscriptions create {path.rpartition('/')[2]} --topic={topic}"
+        self._create += f" --enable-message-ordering --project={path.split('/')[1]}"
+        self._held: dict[str, bool] = {}  # the tokens pulled, in order, and whether each is done with
+        self._answered = time.monotonic()
+
+    def pull(self, most: int, wait: float) -> list[Received]:
+        until = time.monotonic() + wait
+        while True:
+            found = self._pull(min(most, MOST_AT_ONCE), max(until - time.monotonic(), _SHORTEST))
+            if found or time.monotonic() + _PAUSE >= until:
+                return found
+            time.sleep(_PAUSE)  # the emulator answers early
+
+    def _pull(self, most: int, wait: float) -> list[Received]:
+        from google.api_core.exceptions import DeadlineExceeded, ServiceUnavailable
+
+        with _translated(self._create, self._path):
+            try:
+                answer: Any = self._client.pull(subscription=self._path, max_messages=most, timeout=wait, retry=None)
+            except DeadlineExceeded:
+                return []
+            except ServiceUnavailable:
+                if time.monotonic() - self._answered > _PATIENCE:
+                    raise
+                return []
+        self._answered = time.monotonic()
+        raw = type(answer).pb(answer).received_messages  # Google's wrapper around each message is slow
+        self._held.update((one.ack_id, False) for one in raw)
+        return [Received(Message(m.message.data, dict(m.message.attributes)), m.ack_id) for m in raw]
+
+    def ack(self, received: Sequence[Received]) -> None:
+        self._held.update((one.token, True) for one in received)
+        done = [token for token, _ in takewhile(itemgetter(1), self._held.items())]
+        self._each(done, self._client.acknowledge)
+        for token in done:
+            del self._held[token]
+
+    def close(self) -> None:
+        self._each(list(self._held), partial(self._client.modify_ack_deadline, ack_deadline_seconds=0))
+        self._held.clear()
+
+    def _each(self, tokens: Sequence[str], call: Callable[..., None]) -> None:
+        for start in range(0, len(tokens), MOST_AT_ONCE):
+            with _translated(self._create, self._path):
+                chunk = tokens[start : start + MOST_AT_ONCE]
+                call(subscription=self._path, ack_ids=chunk, retry=_retry(), timeout=_PATIENCE)
+
+
+def _installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def _chunks(messages: Sequence[PubsubMessage]) -> Iterator[list[PubsubMessage]]:
+    """As many at once as one request takes."""
+    chunk: list[PubsubMessage] = []
+    size = 0
+    for message in messages:
+        if chunk and (len(chunk) == MOST_AT_ONCE or size + len(message.data) > _BYTES_AT_ONCE):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(message)
+        size += len(message.data)
+    if chunk:
+        yield chunk
+
+
+def _client(kind: type[T]) -> T:
+    """A client of the service, or of the emulator: its messages are as large as the service's."""
+    from google.auth.exceptions import DefaultCredentialsError
+
+    make: Any = kind
+    host = os.environ.get(EMULATOR)
+    if host:
+        sizes = [(f"grpc.max_{way}_message_length", -1) for way in ("send", "receive")]
+        channel = importlib.import_module("grpc").insecure_channel(host, options=sizes)
+        found: T = make(transport=make.get_transport_class("grpc")(channel=channel))
+        return found
+    try:
+        return kind()
+    except DefaultCredentialsError as error:
+        remedy = f"Run `gcloud auth application-default login`, or set {EMULATOR}."
+        raise SetupError("credentials", "be there for Pub/Sub", str(error), remedy, where="events") from error
+
+
+def _retry() -> Any:
+    """With jitter, until the service answers or patience ends."""
+    from google.api_core import exceptions
+    from google.api_core.retry import Retry, if_exception_type
+
+    transient = (exceptions.Aborted, exceptions.InternalServerError, exceptions.ServiceUnavailable, exceptions.Unknown)
+    return Retry(predicate=if_exception_type(*transient), initial=0.1, maximum=5.0, timeout=_PATIENCE)
+
+
+@contextmanager
+def _translated(create: str, path: str) -> Iterator[None]:
+    """Google's errors as ours; `create` is the command that makes what is not there."""
+    from google.api_core import exceptions
+    from google.auth.exceptions import GoogleAuthError
+
+    try:
+        yield
+    except (exceptions.GoogleAPIError, GoogleAuthError) as error:
+        raise _translation(error, create, path) from error
+
+
+def _translation(error: Exception, create: str, path: str) -> EsteiraError:
+    from google.api_core import exceptions
+    from google.auth.exceptions import GoogleAuthError
+
+    kind, name = path.split("/")[2].removesuffix("s"), path
+    if isinstance(error, exceptions.NotFound):
+        return SetupError(kind, "exist", name, f"Make it: {create}", where="events")
+    if isinstance(error, exceptions.Forbidden | exceptions.Unauthorized | GoogleAuthError):
+        remedy = "Give the account roles/pubsub.publisher or roles/pubsub.subscriber."
+        return SetupError(kind, "be open to this account", str(error), remedy, where=name)
+    if isinstance(error, exceptions.InvalidArgument):
+        return DataError(kind, "get a request that Pub/Sub takes", str(error), "Mend the message or name.", where=name)
+    remedy = "Publish or read again; what was done already comes twice at most."
+    return RunError(kind, "answer", str(error), remedy, where=name)
