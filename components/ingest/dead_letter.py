@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 
+from components.adapters.reading.block import Bad
 from components.core import artifacts
 from components.core.artifacts import Manifest
 from components.core.shards import PartitionWriter
@@ -20,15 +20,6 @@ _SHARD_ROWS = 1024  # raw records may be large
 _HELD_BYTES = 32 * 1024 * 1024
 _STEP = "ingest"
 SAMPLES = 20
-
-
-@dataclass(frozen=True)
-class Bad:
-    """One record at fault; `position` is its line (or row, in Parquet), from 1."""
-
-    position: int
-    raw: bytes
-    reason: str
 
 
 class DeadLetter:

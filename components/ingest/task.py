@@ -13,15 +13,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components import step
+from components.adapters.reading import references
+from components.adapters.reading.intake import Intake
 from components.core import artifacts, blocks, events, periods, shards
-from components.core.arrow import arrow_schema
 from components.core.artifacts import Partition
 from components.core.case import Reference
 from components.core.errors import DataError
 from components.core.shards import PartitionWriter
 from components.ingest import plan as plans
 from components.ingest.dead_letter import DeadLetter
-from components.ingest.intake import Intake
 from components.ingest.plan import Asked, Plan, Window
 from components.ingest.spill import Spill, times_of
 
@@ -66,7 +66,7 @@ def work(context: step.Context, plan: Plan) -> step.Result:
     dead = DeadLetter(context.outputs["dead_letter"])
     with Spill(events.schema(plan.case), plan.case.split.by, context.scratch) as spill:
         try:
-            references = {n: _reference(context, plan, n, r, dead) for n, r in plan.case.references.items()}
+            joined = {n: _reference(context, plan, n, r, dead) for n, r in plan.case.references.items()}
             counts = _read_events(context, plan, dead, spill)
         except DataError:
             if dead.counts:  # what is wrong must be there to look at
@@ -76,7 +76,7 @@ def work(context: step.Context, plan: Plan) -> step.Result:
         window = plans.window(plan, list(spill.counts()), spill.newest())
         partitions = _write_events(context, plan, window, spill, counts)
     dead.publish()
-    _publish_references(context.outputs["references"], references)
+    _publish_references(context.outputs["references"], joined)
     snapshot = _publish_events(context, plan, window, partitions, counts)
     start, stop = window.texts()
     return step.Result(
@@ -89,20 +89,9 @@ def work(context: step.Context, plan: Plan) -> step.Result:
 
 
 def _reference(context: step.Context, plan: Plan, name: str, reference: Reference, dead: DeadLetter) -> pa.Table:
-    """One reference table in memory, sorted by keys and time; of equal ones the source's order stays."""
-    keys = [*reference.by.values(), *([reference.time] if reference.time is not None else [])]
-    # A row without its key or time can be joined to nothing.
-    columns = {
-        n: column.model_copy(update={"missing": column.missing and n not in keys})
-        for n, column in reference.columns.items()
-    }
-    intake = Intake(reference.source, columns, plan.listings[name], dead, context.say)
-    tables = [rows.table for rows in intake.rows(context.ports.sources, context.scratch)]
-    intake.check(name)
-    context.say(f"{name}: {intake.read:,} rows")
-    schema = arrow_schema({n: column.type for n, column in columns.items()})
-    table = pa.concat_tables([schema.empty_table(), *tables])
-    return table.take(pc.sort_indices(table, [(key, "ascending") for key in keys]))
+    table = references.read(name, reference, plan.listings[name], context.ports.sources, dead, context.scratch)
+    context.say(f"{name}: {table.num_rows:,} rows")
+    return table
 
 
 def _publish_references(root: Path, tables: Mapping[str, pa.Table]) -> None:

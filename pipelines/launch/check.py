@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.adapters.ports import Ports
+from components.adapters.reading.intake import Intake
 from components.core import bundle, case, events, laws, policy
 from components.core.arrow import columns_of
 from components.core.case import Case, Column, Source
@@ -18,7 +19,6 @@ from components.core.enrich import Enrichment
 from components.core.errors import DataError
 from components.core.features import Transform
 from components.ingest.dead_letter import DeadLetter
-from components.ingest.intake import Intake
 
 SAMPLE_ROWS = 20_000
 

@@ -318,7 +318,7 @@ def test_a_damaged_member_is_refused(desk: Desk, method: int):
 
 @pytest.mark.parametrize("name", ["o.csv.gz", "o.zip"])
 def test_an_archive_over_the_cap_is_refused(desk: Desk, monkeypatch: pytest.MonkeyPatch, name: str):
-    monkeypatch.setattr("components.ingest.expand.ALWAYS", 10_000)
+    monkeypatch.setattr("components.adapters.reading.expand.ALWAYS", 10_000)
     data = HEADER.encode() + b"a,2024-01-01T23:59:00Z,1,,,\n" * 100_000
     desk.put(name, gzip.compress(data) if name.endswith("gz") else zipped({"o.csv": data}))
     desk.case["source"]["path"] = name

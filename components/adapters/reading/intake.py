@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from components.adapters.ports import Listed, Sources
+from components.adapters.reading import from_jsonl, from_parquet
+from components.adapters.reading.block import Bad, Block
+from components.adapters.reading.expand import Member, members
+from components.adapters.reading.from_csv import CsvReader
 from components.core.arrow import arrow_schema
 from components.core.case import Column, Source
 from components.core.convert import RULES, Unsuited, convert, shown
 from components.core.errors import DataError
-from components.ingest import from_jsonl, from_parquet
-from components.ingest.block import Block
-from components.ingest.dead_letter import Bad, DeadLetter
-from components.ingest.expand import Member, members
-from components.ingest.from_csv import CsvReader
 
 _SAY_EVERY = 1_000_000
 
@@ -37,6 +37,12 @@ class Rows:
         if keep.all():
             return self
         return Rows(self.table.filter(pa.array(keep)), self.indices[keep], self.block, self.member)
+
+
+class DeadLetter(Protocol):
+    """Takes the bad records of a source's member."""
+
+    def add(self, source: str, records: Iterable[Bad]) -> None: ...
 
 
 class Intake:

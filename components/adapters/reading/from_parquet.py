@@ -10,9 +10,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from components.adapters.reading.block import Block, check_names
+from components.adapters.reading.expand import Member, spool
 from components.core.errors import DataError
-from components.ingest.block import Block, check_names
-from components.ingest.expand import Member, spool
 
 ROWS = 65_536
 

@@ -7,9 +7,17 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
+from components.adapters.reading.records import Chunk, lines
 from components.core.errors import DataError
-from components.ingest.dead_letter import Bad
-from components.ingest.records import Chunk, lines
+
+
+@dataclass(frozen=True)
+class Bad:
+    """One record at fault; `position` is its line (or row, in Parquet), from 1."""
+
+    position: int
+    raw: bytes
+    reason: str
 
 
 @dataclass(frozen=True)

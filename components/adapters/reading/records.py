@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from components.adapters.reading.expand import Readable
 from components.core.errors import DataError
-from components.ingest.expand import Readable
 
 CHUNK = 8 * 1024 * 1024
 MAX_RECORD = 64 * 1024 * 1024

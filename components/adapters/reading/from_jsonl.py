@@ -6,13 +6,12 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from components.adapters.reading.block import Bad, Block, located
+from components.adapters.reading.expand import Member
+from components.adapters.reading.records import Chunk, Framing, chunks
 from components.core import json_rows
 from components.core.case import Column
 from components.core.convert import shown
-from components.ingest.block import Block, located
-from components.ingest.dead_letter import Bad
-from components.ingest.expand import Member
-from components.ingest.records import Chunk, Framing, chunks
 
 
 def blocks(member: Member, columns: Mapping[str, Column]) -> Iterator[Block]:

@@ -12,13 +12,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv
 
+from components.adapters.reading.block import Bad, Block, check_names, located
+from components.adapters.reading.expand import Member
+from components.adapters.reading.records import Chunk, Framing, chunks, lines
 from components.core.case import Source
 from components.core.convert import shown
 from components.core.errors import CaseError, DataError
-from components.ingest.block import Block, check_names, located
-from components.ingest.dead_letter import Bad
-from components.ingest.expand import Member
-from components.ingest.records import Chunk, Framing, chunks, lines
 
 MAX_LINES = 1000
 """A ragged record of more lines than this is no record: a quote was left open."""

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components.adapters.reading import records
+from components.adapters.reading.records import Chunk, Framing, chunks
 from components.core.errors import DataError
-from components.ingest import records
-from components.ingest.records import Chunk, Framing, chunks
 
 CSV = Framing(",")
 TEXT = st.text('a",\n\r;', max_size=40).map(str.encode)

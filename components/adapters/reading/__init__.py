@@ -1,0 +1,1 @@
+"""Objects of a source as rows of the declared types."""
