@@ -22,6 +22,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from components.adapters import bundles
 from components.adapters.connect import Connected
 from components.adapters.ports import Ports
 from components.core import artifacts, bundle, case
@@ -87,8 +88,7 @@ class Context:
         print(f"[{self.name}] {text}", flush=True)
 
 
-def bundle_path(digest: str) -> str:
-    return f"bundles/{digest}"
+bundle_path, fetch_bundle = bundles.path, bundles.fetch
 
 
 def operations_path(digest: str) -> str:
@@ -125,19 +125,6 @@ def _store(ports: Ports, name: str, data: bytes) -> None:
         if ports.blobs.read(name)[0] != data:
             remedy = "Find out who changed it; delete it and launch again."
             raise ArtifactError(name, "be as it was stored, under its digest", "other bytes", remedy) from None
-
-
-def fetch_bundle(ports: Ports, digest: str, scratch: Path) -> Path:
-    """A local folder with the verified bundle. Raises ArtifactError where it is absent or altered."""
-    folder = scratch / f"bundle-{digest}"
-    prefix = bundle_path(digest) + "/"
-    names = ports.blobs.names(prefix)
-    if len(names) > bundle.MAX_FILES + 1:
-        raise ArtifactError("bundle", f"hold at most {bundle.MAX_FILES} files", len(names), "Launch again.")
-    for name in names:
-        artifacts.atomic_write(folder / name.removeprefix(prefix), ports.blobs.read(name)[0])
-    bundle.read(folder, digest)
-    return folder
 
 
 def perform(

@@ -23,11 +23,11 @@ from components.core.columns import Columns
 from components.core.enrich import Enrichment
 from components.core.events import EVENT_TIME
 from components.core.features import Transform
+from components.core.labels import Labels, labels, weights
 from components.core.periods import Use
 from components.core.profile import Profile
 from components.core.shards import PartitionWriter
 from components.preprocess.dead_letter import SCHEMA, letters
-from components.preprocess.labels import Labels, labels, weights
 from components.preprocess.plan import LABEL, PUBLISHED, WEIGHT, Element, Spec, schemas
 
 BATCH = 65_536

@@ -18,8 +18,8 @@ from components.core.artifacts import Manifest, Partition
 from components.core.case import Case
 from components.core.columns import ColumnType
 from components.core.events import ENTITY, EVENT_TIME, LABEL_TIME
+from components.core.labels import arrow_type
 from components.core.periods import Use
-from components.preprocess.labels import arrow_type
 
 LABEL, WEIGHT = "_label", "_weight"
 PUBLISHED: dict[Use, Literal["features", "holdout", "score"]] = {

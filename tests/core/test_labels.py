@@ -13,9 +13,8 @@ import yaml
 
 from components.core import case as cases
 from components.core.case import Case
-from components.preprocess.labels import arrow_type, labels, weights
-
-from .conftest import PARCELS
+from components.core.labels import arrow_type, labels, weights
+from tests.preprocess.conftest import PARCELS
 
 
 def make_case(task: str, kind: str, **label: Any) -> Case:
