@@ -131,6 +131,35 @@ def schema(
 
 
 @app.command()
+def replay(
+    case: Case,
+    profile: ProfileName = "local",
+    start: Annotated[str, typer.Option("--from", help="Take events from this moment on (ISO 8601).")] = "",
+    stop: Annotated[str, typer.Option("--to", help="Take events before this moment (ISO 8601).")] = "",
+    rate: Annotated[float, typer.Option(help="Messages per second; 0: as fast as possible.")] = 0.0,
+    speed: Annotated[float, typer.Option(help="Instead of a rate: so many times real time.")] = 0.0,
+    late: Annotated[float, typer.Option(help="The share held back, some beyond the case's lateness.")] = 0.0,
+    duplicates: Annotated[float, typer.Option(help="The share sent twice.")] = 0.0,
+    bad: Annotated[float, typer.Option(help="The share followed by a broken copy.")] = 0.0,
+    seed: Annotated[int, typer.Option(min=0, help="Which ones are chosen.")] = 0,
+    most: Annotated[int | None, typer.Option(min=1, help="Send no more than so many.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Publish a case's own source as it would have happened: events, and their labels when they land."""
+    from rich.console import Console
+
+    from components.core import case as case_files
+    from pipelines.launch import cases, producer, tables, window
+    from pipelines.launch.replay import Faults
+
+    asked = producer.Asked(
+        window.parse(start, stop), Faults(late, duplicates, bad, seed), producer.Pace(rate, speed), most
+    )
+    sent = producer.replay(case_files.load(cases.find(case)), _ports(profile), asked, Console(file=sys.stderr))
+    _print(sent) if as_json else tables.replayed(sent)
+
+
+@app.command()
 def doctor(profile: ProfileName = "local", as_json: Json = False) -> None:
     """Say what is installed, which servers and credentials are seen, and what each missing one disables."""
     from components.core import profile as profiles

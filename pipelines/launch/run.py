@@ -11,12 +11,12 @@ from rich.console import Console
 from components import ROUTE
 from components.adapters import records
 from components.adapters.connect import Connected
-from components.core import events, report
 from components.core import profile as profiles
-from components.core.errors import ArtifactError, CaseError, RunError
+from components.core import report
+from components.core.errors import ArtifactError, RunError
 from components.core.profile import Profile
 from components.core.record import RunRecord, StepRecord, launch_path, report_path, step_path
-from pipelines.launch import cases, compile, console, local
+from pipelines.launch import cases, compile, console, local, window
 
 _NOT_IN_PREDICT = ("train", "evaluate", "register", "deploy")
 ROUTES: dict[str, tuple[str, ...]] = {
@@ -49,7 +49,7 @@ def run(
     RunError
         No step ran at all.
     """
-    _check_window(start, stop)
+    window.parse(start, stop)  # what ingest would refuse, told before anything runs and by the option's name
     folder = cases.find(name)
     chosen = profile or profiles.load("local")
     ports = Connected(chosen)
@@ -76,18 +76,6 @@ def run(
     page = chosen.path("blobs") / report_path(record.job)
     ports.blobs.write(report_path(record.job), report.render(record).encode())
     return Finished(record, page)
-
-
-def _check_window(start: str, stop: str) -> None:
-    """What ingest would refuse, told before anything runs and by the option's name."""
-    for option, text in (("--from", start), ("--to", stop)):
-        try:
-            events.instant(text) if text else None
-        except ValueError as error:
-            remedy = "Such as 2013-12-01 or 2013-12-01T06:00:00Z."
-            raise CaseError(option, "be an ISO 8601 time", text, remedy) from error
-    if start and stop and events.instant(start) >= events.instant(stop):
-        raise CaseError("--to", f"lie after --from, {start}", stop, "--to itself is outside the window.")
 
 
 class _Watcher:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -128,6 +129,14 @@ def runs(found: Sequence[RunRecord]) -> None:
         cells = (record.job, record.case, shown.duration(seconds))
         result.add_row(*cells, Text(word, style=style))
     _out().print(result)
+
+
+def replayed(sent: Mapping[str, Any]) -> None:
+    """What a replay sent."""
+    end = ", interrupted" if sent["interrupted"] else ""
+    told = [f"{sent['sent']:,} messages to {sent['topic']} in {shown.duration(sent['seconds'])}{end}"]
+    told += [f"{sent[name]:,} {name}" for name in ("events", "labels", "duplicates", "bad", "late") if sent[name]]
+    _out().print(": ".join([told[0], ", ".join(told[1:])]), highlight=False)
 
 
 def _state(record: RunRecord) -> str:
