@@ -13,6 +13,7 @@ GLIBC := $(shell getconf GNU_LIBC_VERSION 2>/dev/null | cut -d' ' -f2)
 TFDV := $(if $(filter 2.39,$(firstword $(sort $(GLIBC) 2.39))),validate,validate-legacy)
 
 PRISM_PORT ?= 8073
+PUBSUB_PORT ?= 8085
 
 export PYTHONSAFEPATH := 1
 unexport PYTHONDONTWRITEBYTECODE
@@ -33,13 +34,17 @@ check: $(VENVS)/dev/.stamp ## ruff, mypy --strict, import-linter
 	$(VENVS)/dev/bin/mypy
 	$(VENVS)/dev/bin/lint-imports
 
-servers: .tools/prism ## start Beam's portable job service for the tests, until `make servers-stop`
-	mkdir -p .tools/run
+servers: .tools/prism ## start what some tests need, until `make servers-stop`: Beam's job service, the Pub/Sub emulator
+	mkdir -p .tools/run/pubsub
 	.tools/prism --job_port $(PRISM_PORT) --web_port 0 --serve_http=false >.tools/run/prism.log 2>&1 & echo $$! >.tools/run/prism.pid
-	for try in {1..100}; do (: </dev/tcp/127.0.0.1/$(PRISM_PORT)) 2>/dev/null && exit 0; sleep 0.1; done; exit 1
+	set -m; gcloud beta emulators pubsub start --project=esteira --host-port=127.0.0.1:$(PUBSUB_PORT) \
+	  --data-dir=.tools/run/pubsub --quiet >.tools/run/pubsub.log 2>&1 & echo $$! >.tools/run/pubsub.pid
+	for port in $(PRISM_PORT) $(PUBSUB_PORT); do \
+	  for try in {1..300}; do (: </dev/tcp/127.0.0.1/$$port) 2>/dev/null && continue 2; sleep 0.1; done; exit 1; done
 
 servers-stop: ## stop what `make servers` started
 	@-kill "$$(cat .tools/run/prism.pid)"
+	@-kill -- "-$$(cat .tools/run/pubsub.pid)"  # gcloud's own process group: the emulator is its child
 
 setup: $(VENVS)/launcher/.stamp $(VENVS)/pipeline/.stamp $(VENVS)/validate/.stamp $(VENVS)/server/.stamp ## the environments of the steps
 
