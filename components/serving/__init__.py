@@ -1,1 +1,1 @@
-"""The prediction server: one ASGI app over the scorer."""
+"""The prediction server: numpy, onnxruntime, orjson, httptools and uvloop; no Arrow, no pydantic."""

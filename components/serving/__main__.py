@@ -1,0 +1,122 @@
+"""`python -m components.serving`: the server, told by its environment (`settings`), until SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import signal
+import sys
+from contextlib import suppress
+
+import onnxruntime
+import uvloop
+
+from components.adapters.live import Live
+from components.adapters.local.blobs import FileBlobs
+from components.adapters.local.endpoints import PointerEndpoints
+from components.adapters.local.registry import MlflowRegistry
+from components.core.errors import EsteiraError
+from components.core.scorer import Scorer
+from components.serving import settings as configuration
+from components.serving.app import App
+from components.serving.log import InferenceLog, server_name
+from components.serving.protocol import CONNECTIONS, Listener
+from components.serving.say import say
+from components.serving.settings import Fixed, Settings
+from components.serving.versions import Follower, State, Versions, opened
+
+GRACE = 30.0
+"""Seconds that accepted requests have after the end of listening."""
+_BACKLOG = 2048
+
+
+async def serve(settings: Settings, versions: Versions, log: InferenceLog | None) -> None:
+    """Listens until SIGTERM or SIGINT, and returns once what was accepted is answered."""
+    loop = asyncio.get_running_loop()
+    app = App(settings, versions, log)
+    listener = Listener(app.handle, settings.limits.body, app.refused)
+    app.connections = lambda: len(listener.connections)
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    server = await loop.create_server(listener.connection, settings.host, settings.port, backlog=_BACKLOG)
+    beat = loop.create_task(_beat(listener))
+    port = server.sockets[0].getsockname()[1]
+    say("INFO", "listening", host=settings.host, port=port, ready=app.ready)
+    await stopping.wait()
+    say("INFO", "stopping")
+    app.draining = True
+    listener.drain()
+    await asyncio.sleep(settings.drain)
+    server.close()
+    await _until_answered(listener)
+    beat.cancel()
+    app.calls.close()
+
+
+async def _beat(listener: Listener) -> None:
+    while True:
+        await asyncio.sleep(1)
+        listener.beat()
+
+
+async def _until_answered(listener: Listener) -> None:
+    deadline = asyncio.get_running_loop().time() + GRACE
+    while listener.connections and asyncio.get_running_loop().time() < deadline:
+        listener.close_idle()
+        await asyncio.sleep(0.02)
+    if listener.connections:
+        say("WARNING", "ended before every answer", connections=len(listener.connections))
+
+
+def _fixed(fixed: Fixed, case: str) -> State:
+    scorer = Scorer.open(fixed.folder, fixed.bundle)
+    found = Live(fixed.version, fixed.folder, scorer)
+    return State(opened(case or scorer.model.case, fixed.version, lambda: found))
+
+
+def _more_files() -> None:
+    """As many descriptors as connections need, where the system allows it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = CONNECTIONS + 256
+    if soft < wanted:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if hard < 0 else min(wanted, hard), hard))
+
+
+def main() -> None:
+    settings = configuration.read(os.environ)
+    onnxruntime.disable_telemetry_events()
+    versions, follower, log = Versions(), None, None
+    if settings.fixed is not None:
+        versions.replace(_fixed(settings.fixed, settings.case))
+    if settings.root is not None:
+        blobs = FileBlobs(settings.root / "blobs")
+        state = versions.state.champion
+        log = InferenceLog(blobs, state.case if state is not None else settings.case, server_name())
+        log.start()
+        if settings.fixed is None:
+            registry = MlflowRegistry(settings.root / "registry")
+            follower = Follower(versions, settings.case, registry, PointerEndpoints(blobs))
+            follower.start()
+    _more_files()
+    try:
+        uvloop.run(serve(settings, versions, log))
+    finally:
+        if follower is not None:
+            follower.stop()
+        if log is not None:
+            log.close()
+    say("INFO", "stopped")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except EsteiraError as error:
+        say("ERROR", str(error))
+        sys.exit(error.exit_code)
+    except OSError as error:
+        say("ERROR", f"the server does not start: {error}")
+        sys.exit(1)

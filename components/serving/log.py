@@ -1,0 +1,108 @@
+"""The inference log: lines gather in a bounded buffer, and a thread writes them as segments under Blobs.
+
+What `core.inference` says of its format holds. A request waits for no disk: where the buffer is full, or a segment
+cannot be written, lines are dropped and counted.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import socket
+import threading
+import time
+from collections import deque
+
+import orjson
+
+from components.adapters.ports import Blobs
+from components.core.errors import EsteiraError
+from components.core.inference import log_prefix
+from components.serving.say import say
+
+BUFFER = 32 * 1024 * 1024
+"""Bytes that wait for the writer at most."""
+SEGMENT = 4 * 1024 * 1024
+"""Bytes at which a segment is closed before its time."""
+SECONDS = 1.0
+"""After which what there is becomes a segment, so that others see it live."""
+
+
+def server_name() -> str:
+    """A new name for this run of a server: host, time and chance, as a Blobs name and a table's window take it."""
+    host = re.sub(r"[^a-z0-9]+", "-", socket.gethostname().lower()).strip("-")[:24] or "host"
+    return f"{host}-{time.strftime('%Y%m%dt%H%M%S', time.gmtime())}-{os.getpid()}-{secrets.token_hex(2)}"
+
+
+class InferenceLog:
+    """`add` belongs to one thread, the server's loop; the rest runs beside it."""
+
+    def __init__(self, blobs: Blobs, case: str, server: str) -> None:
+        self._blobs, self._prefix = blobs, f"{log_prefix(case)}{server}/"
+        self._lines: deque[bytes] = deque()
+        self._added = self._taken = 0
+        self._full = self._lost = self._told = self._number = 0
+        self.written = self.failures = 0
+        self._wake = threading.Event()
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="inference log", daemon=True)
+
+    @property
+    def dropped(self) -> int:
+        """Lines that will never be in a segment: the buffer was full, or the disk."""
+        return self._full + self._lost
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def add(self, line: bytes) -> None:
+        """A request's line with its line feed."""
+        waiting = self._added - self._taken
+        if waiting + len(line) > BUFFER:
+            self._full += 1
+            return
+        self._lines.append(line)
+        self._added += len(line)
+        if waiting < SEGMENT <= waiting + len(line):
+            self._wake.set()
+
+    def close(self, patience: float = 10.0) -> None:
+        """Writes what waits and ends."""
+        self._closing = True
+        self._wake.set()
+        self._thread.join(patience)
+
+    def _run(self) -> None:
+        while not self._closing:
+            self._wake.wait(SECONDS)
+            self._wake.clear()
+            self._flush()
+        self._flush()
+
+    def _flush(self) -> None:
+        while self._lines or self.dropped > self._told:
+            lines: list[bytes] = []
+            size = 0
+            while self._lines and size < SEGMENT:
+                lines.append(self._lines.popleft())
+                size += len(lines[-1])
+            if not self._write(lines):
+                self._taken += size
+                return
+            self._taken += size
+
+    def _write(self, lines: list[bytes]) -> bool:
+        dropped = self.dropped
+        last = orjson.dumps({"dropped": dropped}) + b"\n"
+        try:
+            self._blobs.write(f"{self._prefix}{self._number + 1:08d}.jsonl", b"".join([*lines, last]), generation=0)
+        except (OSError, EsteiraError) as error:
+            self._lost += len(lines)
+            self.failures += 1
+            say("ERROR", "a segment of the inference log was not written", error=str(error), lines=len(lines))
+            return False
+        self._number += 1
+        self._told = dropped
+        self.written += len(lines)
+        return True

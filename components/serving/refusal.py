@@ -1,0 +1,39 @@
+"""What a request is told that gets no predictions."""
+
+from __future__ import annotations
+
+import orjson
+
+from components.core.errors import EsteiraError
+
+
+class Refused(EsteiraError):
+    """A request at fault, or one that comes at the wrong time. `status` is HTTP's."""
+
+    def __init__(self, status: int, name: str, rule: str, value: object, remedy: str, *, where: str = "") -> None:
+        super().__init__(name, rule, value, remedy, where=where)
+        self.status = status
+
+
+class Absent:
+    """Stands in an error for a value that was not given."""
+
+    def __repr__(self) -> str:
+        return "nothing"
+
+
+ABSENT = Absent()
+_SHOWN = 120
+
+
+def body(error: EsteiraError) -> bytes:
+    """{"error": the sentence} with its parts beside it; Open Inference clients show the sentence."""
+    shown = repr(error.value)
+    parts = {
+        "error": str(error),
+        "parameter": error.name,
+        "rule": error.rule,
+        "value": shown if len(shown) <= _SHOWN else shown[: _SHOWN - 1] + "…",
+        "remedy": error.remedy,
+    }
+    return orjson.dumps(parts | ({"where": error.where} if error.where else {}))
