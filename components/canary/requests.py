@@ -1,0 +1,91 @@
+"""Rows of the live table as requests: when, how long, whether they failed, and whether the champion decides alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from components.core.columns import Array, Columns
+from components.core.errors import RowError
+from components.core.ranking import Floats
+from components.core.scorer import Scorer
+
+OWN = ("_id", "_at", "_source", "version", "status", "latency_ms", "score", "decision")
+PREDICTED = ("_id", "_at", "score", "decision")
+_ANSWERED, _FAILED = 200, 500
+Asked = Callable[[Array], Array | None]
+"""Positions among the rows -> the champion's decisions there, or None where the rows lack one of its inputs."""
+
+
+@dataclass(frozen=True)
+class Requests:
+    """n requests of one version in one window of the table."""
+
+    at: Floats
+    """Seconds since 1970."""
+    failed: Floats
+    """1 where the server answered 5xx."""
+    latency: Floats
+    """Milliseconds; NaN where there was no answer."""
+    alike: Floats
+    """The share of the request's rows on which the champion decides alike; NaN where it was not asked."""
+    stream: npt.NDArray[np.bool_]
+    """Whether it came by the stream."""
+    rows: pa.Table
+    """Of the answered requests of a single row, which a label can be joined to: `PREDICTED`."""
+
+    def __len__(self) -> int:
+        return len(self.at)
+
+
+def requests(rows: pa.Table, asked: Asked | None = None) -> Requests:
+    """The requests in the rows (`OWN`) of one version; the rows of a request stand together."""
+    ids, at, status = texts(rows, "_id"), _numbers(rows, "_at"), _numbers(rows, "status")
+    first = np.ones(len(ids), dtype=bool)
+    first[1:] = (ids[1:] != ids[:-1]) | (at[1:] != at[:-1])
+    of, starts = np.cumsum(first) - 1, np.flatnonzero(first)
+    answered, count = status[starts] == _ANSWERED, np.bincount(of, minlength=len(starts))
+    alike = np.full(len(starts), np.nan)
+    at_rows = np.flatnonzero(answered[of])
+    told = asked(at_rows) if asked is not None and len(at_rows) else None
+    if told is not None:
+        same = (told == texts(rows, "decision")[at_rows]).astype(np.float64)
+        alike[answered] = (np.bincount(of[at_rows], same, len(starts)) / count)[answered]
+    single = (answered & (count == 1))[of]
+    return Requests(
+        at[starts] / 1e6,
+        (status[starts] >= _FAILED).astype(np.float64),
+        np.where(answered, _numbers(rows, "latency_ms")[starts], np.nan),
+        alike,
+        texts(rows, "_source")[starts] == "stream",
+        rows.select(PREDICTED).filter(pa.array(single)),
+    )
+
+
+def decisions(scorer: Scorer, columns: Columns) -> Array:
+    """The model's decisions (n,) of its input columns; None for a row that its transform refuses."""
+    rows = len(next(iter(columns.values())))
+    try:
+        return scorer.predict(columns).decision
+    except RowError:
+        if rows == 1:
+            return np.array([None], dtype=object)
+        halves: Sequence[slice] = (slice(rows // 2), slice(rows // 2, None))
+        return np.concatenate([decisions(scorer, {n: v[half] for n, v in columns.items()}) for half in halves])
+
+
+def texts(rows: pa.Table, name: str) -> Array:
+    """A column of texts as objects (n,), None where it is null."""
+    return np.array(rows.column(name).to_pylist(), dtype=object)
+
+
+def _numbers(rows: pa.Table, name: str) -> Floats:
+    """A column of numbers, or of times in microseconds, as float64 (n,); NaN where it is null."""
+    column = rows.column(name)
+    if pa.types.is_timestamp(column.type):
+        column = column.cast(pa.int64())
+    return np.asarray(column.cast(pa.float64()).to_numpy(), dtype=np.float64)

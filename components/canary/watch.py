@@ -1,0 +1,98 @@
+"""What champion and challenger do while the canary lasts, read piece by piece as it comes."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from components.adapters.live import Live
+from components.adapters.live_table import Changes, Collected, collect
+from components.adapters.ports import Ports
+from components.canary.labels import Labels
+from components.canary.requests import OWN, Requests, decisions, requests
+from components.core import canary_rules, inference
+from components.core.arrow import columns_of, lacking
+from components.core.canary import Rule
+from components.core.canary_rules import NOTHING, Observed, Series
+from components.core.case import Canary
+from components.core.columns import Array, ColumnType
+
+CHAMPION, CHALLENGER = 0, 1
+
+
+class Watch:
+    """Reads the live table from the canary's start on. `poll` costs what is new."""
+
+    def __init__(self, ports: Ports, case: str, asked: Canary, versions: tuple[Live, Live], since: float) -> None:
+        if versions[CHAMPION].scorer.model.task == "regression":  # a number hardly ever equals another
+            asked = asked.model_copy(update={"agreement": None})
+        self.versions, self.asked = versions, asked
+        self.collected = Collected()
+        self.lacking: list[str] = []
+        """The champion's inputs that the challenger's requests do not hold, so that it cannot be asked."""
+        self._ports, self._case, self._since = ports, case, since
+        self._live = Changes(ports.tables, inference.table(case), since)
+        self._labels = Labels(ports.tables, case, asked.quality) if asked.quality else None
+        self._windows: dict[str, tuple[Requests, Requests]] = {}
+
+    def poll(self) -> bool:
+        """Takes in what was logged, and which labels landed, since the last call; whether there was something."""
+        types = cast(dict[str, ColumnType], dict(i for live in self.versions for i in live.scorer.model.inputs))
+        collect(self._ports.blobs, self._ports.tables, self._case, types, self.collected)
+        changed = self._live.windows()
+        for window in changed:
+            rows = self._live.read(window, OWN, self._since)
+            places = [np.flatnonzero(np.asarray(pc.equal(rows.column("version"), v.version))) for v in self.versions]
+            champion, challenger = (rows.take(pa.array(at)) for at in places)
+
+            def asked(at: Array, window: str = window, mine: Array = places[CHALLENGER]) -> Array | None:
+                return self._champion_decides(window, mine[at])
+
+            wanted = asked if self.asked.agreement is not None else None
+            self._windows[window] = (requests(champion), requests(challenger, wanted))
+        landed = self._labels is not None and self._labels.poll(
+            [r.rows for pair in self._windows.values() for r in pair]
+        )
+        return bool(changed) or landed
+
+    def rules(self) -> list[Rule]:
+        """The case's rules over all that was read."""
+        return canary_rules.rules(self.asked, self.observed(CHAMPION), self.observed(CHALLENGER))
+
+    def observed(self, which: int) -> Observed:
+        """What one version did, in order of time."""
+        mine, labels = self._of(which), self._labels
+        if not mine:
+            return Observed()
+        at = np.concatenate([r.at for r in mine])
+        order = np.argsort(at, kind="stable")
+        failed, latency, alike, stream = (
+            np.concatenate([getattr(r, name) for r in mine])[order] for name in ("failed", "latency", "alike", "stream")
+        )
+        at, timed, compared = at[order], ~np.isnan(latency) & (stream == self._streamed()), ~np.isnan(alike)
+        return Observed(
+            Series(at, failed),
+            Series(at[timed], latency[timed]),
+            Series(at[compared], alike[compared]) if compared.any() else NOTHING,
+            labels.labelled([r.rows for r in mine], self.versions[which].scorer.model) if labels is not None else None,
+        )
+
+    def _of(self, which: int) -> list[Requests]:
+        return [pair[which] for pair in self._windows.values()]
+
+    def _streamed(self) -> bool:
+        """Whether most of the challenger's requests come by the stream, whose latency is unlike a server's."""
+        mine = self._of(CHALLENGER)
+        return 2 * sum(int(r.stream.sum()) for r in mine) > sum(len(r) for r in mine)
+
+    def _champion_decides(self, window: str, places: Array) -> Array | None:
+        scorer = self.versions[CHAMPION].scorer
+        types = cast(dict[str, ColumnType], dict(scorer.model.inputs))
+        rows = self._live.read(window, ["_at", *types], self._since)
+        self.lacking = lacking(scorer.model.inputs, {f.name: str(f.type) for f in rows.schema})
+        if self.lacking:
+            return None
+        return decisions(scorer, columns_of(rows.take(pa.array(places)), types))

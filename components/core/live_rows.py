@@ -1,0 +1,140 @@
+"""A segment of the servers' log as rows of `live_CASE` (`core.inference` says what both are).
+
+A line that is torn or not as it should be is counted and left out: a log must never stop who reads it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import numpy as np
+import pyarrow as pa
+
+from components.core import json_rows
+from components.core.arrow import ARROW
+from components.core.case import Column
+from components.core.columns import ColumnType
+from components.core.convert import Unsuited, convert
+from components.core.inference import COLUMNS, Role
+
+_ARROW = {str(kind): kind for kind in (pa.string(), pa.int64(), pa.float64(), ARROW["timestamp"])}
+SCHEMA = pa.schema([(name, _ARROW[kind]) for name, kind in COLUMNS.items()])
+"""The table's own columns; the model's inputs follow by name."""
+_LAST = 7_258_118_400  # the year 2200
+
+
+@dataclass(frozen=True)
+class Segment:
+    rows: pa.Table
+    """`SCHEMA`, then the inputs that at least one line has."""
+    requests: int
+    bad: int
+    """Lines left out."""
+    dropped: int
+    """Requests that the server had not logged by its end."""
+
+
+def parse(data: bytes, types: Mapping[str, ColumnType]) -> Segment:
+    """The rows of a segment; inputs are taken by their names in `types`, others are left aside."""
+    lines: list[dict[str, Any]] = []
+    bad = dropped = 0
+    for text in data.splitlines():
+        line = _line(text)
+        if line is not None and set(line) == {"dropped"} and _whole(line["dropped"], 0):
+            dropped = max(dropped, line["dropped"])
+        elif line is not None and _sound(line):
+            lines.append(line)
+        elif text.strip():
+            bad += 1
+    rows, kept = _table(lines, {name: kind for name, kind in types.items() if name not in COLUMNS})
+    return Segment(rows, kept, bad + len(lines) - kept, dropped)
+
+
+def _line(text: bytes) -> dict[str, Any] | None:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _sound(line: dict[str, Any]) -> bool:
+    """Whether every key is there, of its type and in its range."""
+    known = (
+        isinstance(line.get("id"), str)
+        and _number(line.get("at"), 0, _LAST)
+        and _whole(line.get("version"), 1)
+        and line.get("role") in get_args(Role)
+        and _whole(line.get("status"), 100, 599)
+        and _number(line.get("ms"), 0, math.inf)
+    )
+    if not known or not any(name in line for name in ("inputs", "score", "decision")):
+        return known
+    inputs, scores, decisions = (line.get(name) for name in ("inputs", "score", "decision"))
+    if not (isinstance(inputs, list) and isinstance(scores, list) and isinstance(decisions, list)):
+        return False
+    return (
+        0 < len(inputs) == len(scores) == len(decisions)
+        and all(isinstance(row, dict) for row in inputs)
+        and all(score is None or _number(score, -math.inf, math.inf) for score in scores)
+        and all(isinstance(decision, str) for decision in decisions)
+    )
+
+
+def _number(value: object, low: float, high: float) -> bool:
+    return type(value) in (int, float) and low <= value <= high and abs(value) < math.inf  # type: ignore[operator, arg-type]
+
+
+def _whole(value: object, low: int, high: int = 2**31) -> bool:
+    return type(value) is int and low <= value <= high
+
+
+def _table(lines: list[dict[str, Any]], types: Mapping[str, ColumnType]) -> tuple[pa.Table, int]:
+    """The lines as rows, and how many lines they are: one with an input that is none of its type is left out."""
+    inputs = [row for line in lines for row in line.get("inputs") or [{}]]
+    counts = [len(line.get("inputs") or [{}]) for line in lines]
+    of = np.repeat(np.arange(len(lines)), counts)
+    arrays, faults = _inputs(inputs, types)
+    harmed = np.isin(of, of[faults])
+    values: dict[str, list[Any]] = {
+        "_id": [line["id"] for line in lines],
+        "_at": [round(line["at"] * 1e6) for line in lines],
+        "_source": ["server"] * len(lines),
+        "_arrival": [None] * len(lines),
+        "_event_time": [None] * len(lines),
+        "version": [line["version"] for line in lines],
+        "role": [line["role"] for line in lines],
+        "status": [line["status"] for line in lines],
+        "latency_ms": [float(line["ms"]) for line in lines],
+    }
+    own = {name: _array(name, column).take(pa.array(of)) for name, column in values.items()}
+    own["score"] = pa.array([s for line in lines for s in line.get("score") or [None]], pa.float64())
+    own["decision"] = _array("decision", [d for line in lines for d in line.get("decision") or [None]])
+    whole = pa.table({name: own[name] for name in COLUMNS} | arrays)
+    return whole.filter(pa.array(~harmed)), len(lines) - len(set(of[harmed].tolist()))
+
+
+def _array(name: str, values: list[Any]) -> pa.Array:
+    kind = SCHEMA.field(name).type
+    if pa.types.is_timestamp(kind):
+        return pa.array(values, pa.int64()).cast(kind)
+    return pa.array(values, kind)
+
+
+def _inputs(rows: list[dict[str, Any]], types: Mapping[str, ColumnType]) -> tuple[dict[str, pa.Array], list[int]]:
+    """The typed columns that the rows have between them, and the rows at fault."""
+    if not rows:
+        return {}, []
+    raw, faults = json_rows.arrays(rows, {name: Column(type=kind) for name, kind in types.items()})
+    made, harmed = {}, set(faults)
+    for name, values in raw.items():
+        try:
+            made[name], bad = convert(values, types[name])
+        except Unsuited:  # such as words where numbers are declared, in every row
+            made[name], bad = pa.nulls(len(rows), ARROW[types[name]]), np.asarray(values.is_valid())
+        harmed.update(np.flatnonzero(bad).tolist() if bad is not None else ())
+    return made, sorted(harmed)
