@@ -68,7 +68,13 @@ class Written:
 class Tables(Protocol):
     """Named tables, written a window at a time: writing the same window again replaces it."""
 
-    def replace(self, table: str, window: str, rows: pa.Table) -> None: ...
+    def replace(self, table: str, window: str, rows: pa.Table, *, after: str | None = None) -> None:
+        """Writes the window whole.
+
+        `after` is the token of its last writing that must still be so: "" for none, None for any. Who reads a window
+        to write it anew asks for the token first, reads, and names it here. Raises ConflictError otherwise.
+        """
+        ...
 
     def windows(self, table: str) -> list[str]:
         """The windows written so far, sorted."""

@@ -23,7 +23,7 @@ from components.core.shards import PartitionWriter
 
 LABEL = "_label"
 _KEPT = (events.ENTITY, events.EVENT_TIME)
-_ATTEMPTS = 5
+_ATTEMPTS = 10
 
 
 def run(
@@ -137,15 +137,30 @@ def _span(manifest: Manifest) -> tuple[str, str]:
 
 
 def _merge(tables: Tables, table: str, key: str, rows: pa.Table, span: tuple[str, str]) -> None:
-    """Replaces a period's rows inside the window, and leaves those of it that lie outside."""
-    if key in tables.windows(table):
-        before = tables.read(table, window=key)
-        times = before.column(events.EVENT_TIME)
-        first, stop = (pa.scalar(events.instant(text), pa.int64()).cast(times.type) for text in span)
-        outside = pc.or_(pc.less(times, first), pc.greater_equal(times, stop))
-        rows = pa.concat_tables([before.filter(outside).select(rows.column_names), rows])
-        rows = rows.sort_by([(events.EVENT_TIME, "ascending"), (events.ENTITY, "ascending")])
-    tables.replace(table, key, rows)
+    """Replaces a period's rows inside the window, and leaves those of it that lie outside, whoever wrote them.
+
+    Raises ConflictError where other predictions keep writing the period.
+    """
+    for _ in range(_ATTEMPTS):
+        last = tables.written(table).get(key)
+        merged = rows if last is None else _beside(tables.read(table, window=key), rows, span)
+        try:
+            tables.replace(table, key, merged, after=last.token if last is not None else "")
+        except ConflictError:
+            continue
+        return
+    raise ConflictError(
+        key, "be free to change", f"{_ATTEMPTS} attempts", "Run again when no other prediction runs.", where=table
+    )
+
+
+def _beside(before: pa.Table, rows: pa.Table, span: tuple[str, str]) -> pa.Table:
+    """The rows, and those from before that lie outside the window."""
+    times = before.column(events.EVENT_TIME)
+    first, stop = (pa.scalar(events.instant(text), pa.int64()).cast(times.type) for text in span)
+    outside = pc.or_(pc.less(times, first), pc.greater_equal(times, stop))
+    merged = pa.concat_tables([before.filter(outside).select(rows.column_names), rows])
+    return merged.sort_by([(events.EVENT_TIME, "ascending"), (events.ENTITY, "ascending")])
 
 
 def _move_watermark(blobs: Blobs, case: str, to: str) -> None:

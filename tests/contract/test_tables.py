@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from components.adapters.local.tables import ParquetTables
 from components.adapters.ports import Tables
-from components.core.errors import CaseError, DataError
+from components.core.errors import CaseError, ConflictError, DataError
 from tests import processes
 
 Make = Callable[[Path], Tables]
@@ -123,6 +124,93 @@ def test_a_window_name_that_could_leave_the_table_is_refused(tables, window):
     with pytest.raises(CaseError, match=r"'window' must be letters, digits and _\.:\+-, at most 100"):
         tables.replace("scores", window, rows(1))
     assert tables.windows("scores") == []
+
+
+@pytest.mark.parametrize(
+    "window", ["2013-01", "2013-01-01T00:00:00+01:00", "stream-00000001", "server-ab12-00000001", "a" * 100, "v1.2"]
+)
+def test_a_period_a_time_and_a_writers_number_are_window_names(tables, window):
+    tables.replace("scores", window, rows(1))
+    assert tables.windows("scores") == [window]
+    assert tables.read("scores", window=window) == rows(1)
+
+
+def token(tables: Tables, window: str = "2013-01") -> str:
+    return tables.written("scores")[window].token
+
+
+def test_what_was_written_is_told_without_reading_it(tables):
+    assert tables.written("scores") == {}
+    before = time.time()
+    tables.replace("scores", "2013-02", rows(1))
+    tables.replace("scores", "2013-01", rows(1))
+    assert list(tables.written("scores")) == ["2013-01", "2013-02"]
+    assert all(before - 1 <= state.at <= time.time() + 1 for state in tables.written("scores").values())
+
+
+def test_every_writing_has_a_token_of_its_own_that_reading_does_not_change(tables):
+    seen = []
+    for number in (1, 1, 2, 1):
+        tables.replace("scores", "2013-01", rows(number))
+        tables.read("scores")
+        seen.append(token(tables))
+        assert token(tables) == seen[-1]
+        tables.replace("scores", "2013-02", rows(number))
+        assert token(tables) == seen[-1]
+    assert len(set(seen)) == 4
+
+
+def test_a_window_is_replaced_after_the_writing_that_was_read(tables):
+    tables.replace("scores", "2013-01", rows(1), after="")
+    tables.replace("scores", "2013-01", rows(2), after=token(tables))
+    assert tables.read("scores") == rows(2)
+
+
+def test_a_window_that_was_written_meanwhile_is_a_conflict_and_stays(tables):
+    tables.replace("scores", "2013-01", rows(1))
+    stale = token(tables)
+    tables.replace("scores", "2013-01", rows(2))
+    now = token(tables)
+    for after, rule in ((stale, f"be as it was written with the token {stale}"), ("", "not be there")):
+        with pytest.raises(ConflictError) as caught:
+            tables.replace("scores", "2013-01", rows(3), after=after)
+        assert str(caught.value) == (
+            f"scores: '2013-01' must {rule}. Got {now!r}. Somebody wrote it first: read it again and decide anew."
+        )
+    assert (tables.read("scores"), token(tables)) == (rows(2), now)
+
+
+def test_a_window_that_is_not_there_follows_no_writing(tables):
+    with pytest.raises(ConflictError, match="Got ''"):
+        tables.replace("scores", "2013-01", rows(3), after="0-0-0")
+    assert tables.windows("scores") == []
+
+
+def add(make: Make, root: Path, number: int) -> int:
+    """Adds its row to those that are there; how often another was faster."""
+    tables = make(root)
+    for conflicts in range(100):
+        last = tables.written("scores").get("2013-01")
+        before = tables.read("scores", window="2013-01") if last else rows()
+        try:
+            after = last.token if last else ""
+            tables.replace("scores", "2013-01", pa.concat_tables([before, rows(number)]), after=after)
+        except ConflictError:
+            continue
+        return conflicts
+    raise AssertionError("it never came to write")
+
+
+def add_each(make: Make, root: Path, numbers: range) -> int:
+    return sum(add(make, root, number) for number in numbers)
+
+
+@pytest.mark.slow
+def test_of_writers_at_once_that_add_to_one_window_none_loses_a_row(make, tmp_path):
+    calls = [(add_each, (make, tmp_path, range(start, start + 20))) for start in range(0, 80, 20)]
+    assert sum(processes.at_once(calls)) > 0
+    found = make(tmp_path).read("scores")
+    assert sorted(found["number"].to_pylist()) == list(range(80))
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,14 @@ import pyarrow.compute as pc
 import pytest
 
 from components.adapters.local.blobs import FileBlobs
+from components.adapters.local.tables import ParquetTables
 from components.core import artifacts, shards, watermark
 from components.core.errors import ConflictError
 from components.predict import task
 from components.step import Launch, Result
-from tests.toy import NAME, Columns, Toy, columns, schema, toy, write_rows
+from tests import processes
+from tests.predict import rival
+from tests.toy import HOUR, NAME, Columns, Toy, columns, schema, toy, write_rows
 
 TABLE = "predictions_toy"
 STEEP = ((-4.0, 4.0), (0.0, 0.0))
@@ -140,6 +143,42 @@ def test_a_window_inside_a_period_replaces_its_own_rows_only(live: World) -> Non
     table = live.table()
     assert table["_entity"].to_pylist() == [given["_entity"][i] for i in range(120) if i != 95]
     assert table["version"].to_pylist() == [1] * 90 + [2] * 29
+
+
+@pytest.mark.slow
+def test_predictions_of_one_period_at_once_lose_no_row(live: World, tmp_path: Path) -> None:
+    """Four processes, six windows of ten hours each, of one month: every writing meets one of another's."""
+    given = columns(240)
+    hours = [str(hour) + "Z" for hour in np.datetime64("2021-01-01T00:00:00") + np.arange(0, 241) * HOUR]
+    scores = [
+        str(write_rows(tmp_path / f"at-{i}", only(given, range(i, i + 10)), window=(hours[i], hours[i + 10])))
+        for i in range(0, 240, 10)
+    ]
+    calls = [(rival.predict, (replace(live.toy.launch, job=f"job-{i}"), scores[i::4])) for i in range(4)]
+    assert processes.at_once(calls) == [60] * 4
+    assert live.table()["_entity"].to_pylist() == given["_entity"].tolist()
+
+
+def test_a_period_that_is_never_free_is_a_conflict(
+    live: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    replace_rows, writings = ParquetTables.replace, []
+
+    def raced(self: ParquetTables, table: str, window: str, rows: pa.Table, *, after: str | None = None) -> None:
+        writings.append(window)
+        replace_rows(self, table, window, rows)
+        replace_rows(self, table, window, rows, after=after)
+
+    monkeypatch.setattr(ParquetTables, "replace", raced)
+    with pytest.raises(SystemExit) as caught:
+        live.predict(columns(10), purpose="predict")
+    assert caught.value.code == 6
+    assert len(writings) == 10
+    assert (
+        "predictions_toy: '2021-01' must be free to change. Got '10 attempts'. "
+        "Run again when no other prediction runs." in capsys.readouterr().err
+    )
+    assert live.watermark() is None
 
 
 def test_labels_that_have_landed_since_replace_missing_ones(live: World) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,9 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
+from components.adapters.ports import Written
 from components.core.artifacts import atomic_write
-from components.core.errors import CaseError, DataError
+from components.core.errors import CaseError, ConflictError, DataError
 from components.core.shards import parquet_bytes
 
 MEMORY = "1GB"
@@ -27,14 +30,24 @@ class ParquetTables:
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    def replace(self, table: str, window: str, rows: pa.Table) -> None:
+    def replace(self, table: str, window: str, rows: pa.Table, *, after: str | None = None) -> None:
         if not _WINDOW.fullmatch(window):
             rule = "be letters, digits and _.:+-, at most 100"
             raise CaseError("window", rule, window, "Use a period's key, or its start.", where=table)
-        atomic_write(self._folder(table) / f"{window}.parquet", parquet_bytes(rows))
+        path, data = self._folder(table) / f"{window}.parquet", parquet_bytes(rows)
+        with _locked(path.parent):
+            current = _written(path).token if path.exists() else ""
+            if after is not None and after != current:
+                rule = f"be as it was written with the token {after}" if after else "not be there"
+                remedy = "Somebody wrote it first: read it again and decide anew."
+                raise ConflictError(window, rule, current, remedy, where=table)
+            atomic_write(path, data)
 
     def windows(self, table: str) -> list[str]:
         return [path.stem for path in self._files(table)]
+
+    def written(self, table: str) -> dict[str, Written]:
+        return {path.stem: _written(path) for path in self._files(table)}
 
     def read(self, table: str, *, window: str | None = None, columns: Sequence[str] | None = None) -> pa.Table:
         files = [path for path in self._files(table) if window is None or path.stem == window]
@@ -81,6 +94,21 @@ class ParquetTables:
             rule = "be lower-case letters, digits and _, at most 63, starting with a letter"
             raise CaseError("table", rule, table, "Use a name such as predictions_flights.")
         return self._root / table
+
+
+def _written(path: Path) -> Written:
+    """Two writings may share the clock's tick; each makes a new file."""
+    state = path.stat()
+    return Written(state.st_mtime_ns / 1e9, f"{state.st_mtime_ns}-{state.st_ino}-{state.st_size}")
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One writer of a table at a time, across processes; a killed one lets go. Readers need no lock."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "a+b") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _dataset(files: Sequence[Path]) -> ds.Dataset:
