@@ -17,7 +17,16 @@ from typing import Any
 PRELOAD = ("pytest", "hypothesis", "pyarrow.parquet", "components.step", "components.adapters.local.registry")
 _PATIENCE = 60.0
 """Seconds until all have begun; where one could not, none does."""
-_SIDE_EFFECTS = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "fcntl.flock", "sqlite3.connect", "socket.connect"}
+_SIDE_EFFECTS = {
+    "os.rename",
+    "os.remove",
+    "os.mkdir",
+    "os.rmdir",
+    "os.truncate",
+    "fcntl.flock",
+    "sqlite3.connect",
+    "socket.connect",
+}
 
 
 def context(preload: Sequence[str] = PRELOAD) -> ForkServerContext:
