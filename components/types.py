@@ -2,3 +2,4 @@
 
 PIPELINE = "esteira-pipeline:dev"
 VALIDATE = "esteira-validate:dev"
+SERVER = "esteira-server:dev"

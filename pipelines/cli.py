@@ -160,6 +160,28 @@ def replay(
 
 
 @app.command()
+def serve(
+    case: Case,
+    profile: ProfileName = "local",
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="The port to listen on.")] = 8080,
+    token_file: Annotated[Path | None, typer.Option(help="A file that holds the token.")] = None,
+    no_auth: Annotated[bool, typer.Option("--no-auth", help="Ask for no token; on a loopback address only.")] = False,
+) -> None:
+    """Serve predictions of what is live, following each promotion, until Ctrl+C or SIGTERM."""
+    from components.core import profile as profiles
+    from pipelines.launch import serve as launch
+
+    chosen, wishes = profiles.load(profile), launch.Wishes(host, port, token_file, not no_auth)
+    prepared = launch.prepare(case, chosen, wishes)
+    champion = _ports(profile).endpoints.pointer(prepared.case).champion
+    for line in launch.greeting(prepared, wishes, champion=champion):
+        typer.echo(line)
+    sys.stdout.flush()
+    prepared.start()
+
+
+@app.command()
 def doctor(profile: ProfileName = "local", as_json: Json = False) -> None:
     """Say what is installed, which servers and credentials are seen, and what each missing one disables."""
     from components.core import profile as profiles

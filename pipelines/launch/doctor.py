@@ -59,16 +59,24 @@ def _platform() -> Check:
 
 def _environment(image: str, name: str) -> Check:
     label = f"environment {name}"
-    module = {types.PIPELINE: "apache_beam", types.VALIDATE: "tensorflow_data_validation"}[image]
+    module = {
+        types.PIPELINE: "apache_beam",
+        types.VALIDATE: "tensorflow_data_validation",
+        types.SERVER: "onnxruntime",
+    }[image]
     try:
         python = environments.python(image)
     except SetupError as error:
-        return Check(label, "broken", str(error.value), f"no step that runs in it. {error.remedy}")
+        return Check(label, "broken", str(error.value), f"{_needs(image)}. {error.remedy}")
     code = f"import importlib.metadata as m; print('{module}', m.version('{module.replace('_', '-')}'))"
     done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
     if done.returncode:
         return Check(label, "broken", done.stderr.strip().splitlines()[-1], "run `make setup` in the clone again")
     return Check(label, "ok", done.stdout.strip())
+
+
+def _needs(image: str) -> str:
+    return "no `esteira serve`" if image == types.SERVER else "no step that runs in it"
 
 
 def _root(profile: Profile) -> Check:

@@ -8,7 +8,7 @@ from pathlib import Path
 from components import types
 from components.core.errors import SetupError
 
-NAMES = {types.PIPELINE: "pipeline", types.VALIDATE: "validate"}
+NAMES = {types.PIPELINE: "pipeline", types.VALIDATE: "validate", types.SERVER: "server"}
 HOME = Path(__file__).resolve().parents[2]
 """The clone: its packages are what the tasks import, whatever the user's folder holds."""
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components import types
 from components.core.errors import CaseError
 from pipelines.launch import environments, kfp_light
 
@@ -55,7 +56,7 @@ def run(pipeline: str, arguments: dict[str, str], *, root: Path, watch: Watcher)
     kfp_light.load()
     from kfp import components, local
 
-    for image in environments.NAMES:
+    for image in (types.PIPELINE, types.VALIDATE):
         environments.python(image)
     root.mkdir(parents=True, exist_ok=True)
     with _handler(watch, root), open(root / "kfp.log", "a", encoding="utf-8") as log, redirect_stdout(log):

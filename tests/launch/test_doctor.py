@@ -22,10 +22,11 @@ def profile(tmp_path: Path) -> Profile:
     return Profile(root=str(tmp_path / "esteira"))
 
 
-def test_both_environments_are_seen_with_the_version_of_what_they_are_for(profile: Profile) -> None:
+def test_the_environments_are_seen_with_the_version_of_what_they_are_for(profile: Profile) -> None:
     checks = found(profile)
     assert checks["environment pipeline"].found.startswith("apache_beam 2.")
     assert checks["environment validate"].found.startswith("tensorflow_data_validation 1.")
+    assert checks["environment server"].found.startswith("onnxruntime 1.")
     assert checks["local root"].level == "ok"
 
 

@@ -1,0 +1,109 @@
+"""`esteira serve`: the prediction server over a case's pointer, on this machine."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from components import types
+from components.core import case as case_files
+from components.core.case import CaseFile
+from components.core.errors import CaseError
+from components.core.profile import Profile
+from pipelines.launch import cases, environments
+
+_TOKEN = "ESTEIRA_TOKEN"  # noqa: S105  # a variable's name
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """Where to listen, and who may ask. `token_file` is None where none is named."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    token_file: Path | None = None
+    auth: bool = True
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A server that is ready to start. `made` is the token where it was made for this one start, else empty."""
+
+    case: str
+    python: Path
+    variables: dict[str, str]
+    made: str = ""
+
+    def start(self) -> None:
+        """Becomes the server, so that what ends this process ends it."""
+        os.execve(self.python, [str(self.python), "-m", "components.serving"], self.variables)  # noqa: S606
+
+
+def prepare(name: str, profile: Profile, wishes: Wishes) -> Launch:
+    """The server of a case in its environment.
+
+    Raises
+    ------
+    CaseError
+        The case, or a wish that would leave predictions open to the network.
+    SetupError
+        The server's environment is not there.
+    """
+    file = case_files.load(cases.find(name))
+    variables, made = _access(wishes)
+    return Launch(file.name, environments.python(types.SERVER), variables | _told(file, profile, wishes), made)
+
+
+def _told(file: CaseFile, profile: Profile, wishes: Wishes) -> dict[str, str]:
+    serving = file.serving
+    return {
+        "ESTEIRA_CASE": file.name,
+        "ESTEIRA_ROOT": profile.root,
+        "ESTEIRA_HOST": wishes.host,
+        "AIP_HTTP_PORT": str(wishes.port),
+        "ESTEIRA_BODY": str(serving.body),
+        "ESTEIRA_ROWS": str(serving.rows),
+        "ESTEIRA_QUEUE": str(serving.queue),
+    }
+
+
+def _access(wishes: Wishes) -> tuple[dict[str, str], str]:
+    """The server's environment with who may ask, and the token made for it."""
+    inherited = environments.variables(types.SERVER)
+    variables = {name: value for name, value in inherited.items() if not name.startswith("AIP_")}
+    given = variables.pop(_TOKEN, "")
+    if not wishes.auth:
+        if not _loopback(wishes.host):
+            remedy = "Leave --no-auth out, or listen on 127.0.0.1."
+            raise CaseError("--no-auth", "be used on a loopback address only", wishes.host, remedy)
+        return variables | {"ESTEIRA_AUTH": "platform"}, ""
+    variables["ESTEIRA_AUTH"] = "token"
+    if wishes.token_file is not None:
+        if not wishes.token_file.is_file():
+            raise CaseError("--token-file", "be a file", str(wishes.token_file), "Write the token into it.")
+        return variables | {"ESTEIRA_TOKEN_FILE": str(wishes.token_file.resolve())}, ""
+    if given or variables.get("ESTEIRA_TOKEN_FILE"):
+        return variables | ({_TOKEN: given} if given else {}), ""
+    made = secrets.token_urlsafe(24)
+    return variables | {_TOKEN: made}, made
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def greeting(launch: Launch, wishes: Wishes, *, champion: int | None) -> list[str]:
+    """What the person should know before the server speaks for itself."""
+    host = f"[{wishes.host}]" if ":" in wishes.host else wishes.host
+    lines = [f"{launch.case} at http://{host}:{wishes.port}, to try at /docs"]
+    if launch.made:
+        lines.append(f"token, shown this once: {launch.made}")
+    if champion is None:
+        lines.append("No version is champion yet: the server is live, and ready once there is one.")
+    return lines
