@@ -1,1 +1,1 @@
-"""Streaming inference: step functions over Arrow batches, and what runs them."""
+"""Streaming inference: pure steps over Arrow batches, and the loop that runs them on one machine."""

@@ -51,7 +51,7 @@ class LogSubscription:
 
     def __init__(self, log: Log, group: str) -> None:
         self._log, self._group = log, group
-        self._held = _hold(log.folder / "groups" / f".{checked_name('group', group)}.lock", group)
+        self._held = hold(log.folder / "groups" / f".{checked_name('group', group)}.lock", group)
         self._done, note = log.committed(group)
         self._next = self._done
         self._beyond: set[int] = set()
@@ -79,7 +79,7 @@ class LogSubscription:
         self._held.close()
 
 
-def _hold(path: Path, group: str) -> IO[bytes]:
+def hold(path: Path, group: str) -> IO[bytes]:
     """A lock that this process keeps until it closes the file or ends."""
     path.parent.mkdir(parents=True, exist_ok=True)
     held = open(path, "ab")  # noqa: SIM115  # held until close
