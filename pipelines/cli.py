@@ -182,6 +182,22 @@ def serve(
 
 
 @app.command()
+def stream(
+    case: Case,
+    profile: ProfileName = "local",
+    until_idle: Annotated[float | None, typer.Option(help="End after so many seconds without a message.")] = None,
+    most: Annotated[int | None, typer.Option(min=1, help="End after so many messages.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Predict a case's events as they come, following each promotion, until Ctrl+C or SIGTERM."""
+    from components.core import profile as profiles
+    from pipelines.launch import stream as launch
+
+    wishes = launch.Wishes(until_idle, most, as_json)
+    launch.prepare(case, profiles.load(profile), _ports(profile), wishes).start()
+
+
+@app.command()
 def doctor(profile: ProfileName = "local", as_json: Json = False) -> None:
     """Say what is installed, which servers and credentials are seen, and what each missing one disables."""
     from components.core import profile as profiles
