@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -16,9 +17,10 @@ from pydantic import model_validator
 
 from components.core.artifacts import canonical_json
 from components.core.case import Strict, validate
-from components.core.errors import CaseError
+from components.core.errors import CaseError, SetupError
 
 LOCAL_ROOT = ".esteira"
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class Address(Strict):
@@ -45,7 +47,42 @@ class Alerts(Strict):
     """host:port of a mail relay; empty: no mail."""
     sender: str = "esteira@localhost"
     webhook: str = ""
-    """An http(s) URL that takes a JSON POST; empty: none."""
+    """An http(s) URL that takes a JSON POST; empty: none. A path is a secret, and stands here for loopback only."""
+    webhook_env: str = ""
+    """The environment variable of the steps that holds the URL."""
+    webhook_file: str = ""
+    """The file that holds the URL."""
+
+    @model_validator(mode="after")
+    def _without_the_secret(self) -> Self:
+        if sum(map(bool, (self.webhook, self.webhook_env, self.webhook_file))) > 1:
+            raise ValueError("name the webhook once: webhook, webhook_env or webhook_file")
+        if self.webhook and _secret_path(self.webhook):
+            raise ValueError(
+                "not hold the webhook's URL: its path is a secret and the profile is logged; "
+                "name the variable or the file that holds it, in webhook_env or webhook_file"
+            )
+        if self.webhook_env and not _VARIABLE.fullmatch(self.webhook_env):
+            raise ValueError("name an environment variable in webhook_env: letters, digits and _")
+        if "://" in self.webhook_file:
+            raise ValueError("name a file in webhook_file, which holds the URL")
+        return self
+
+    def webhook_url(self) -> str:
+        """The webhook's URL, which is a secret; empty: none. Raises SetupError where what is named holds none."""
+        if self.webhook_env:
+            url, name, held = os.environ.get(self.webhook_env, ""), self.webhook_env, "an environment variable"
+        elif self.webhook_file:
+            try:
+                url = Path(self.webhook_file).read_text(encoding="utf-8", errors="replace")
+            except OSError:
+                url = ""
+            name, held = self.webhook_file, "a file"
+        else:
+            return self.webhook
+        if not url.strip():
+            raise SetupError(name, f"be {held} with the webhook's URL", "none", "Set it where the steps run.")
+        return url.strip()
 
 
 class Jobs(Strict):
@@ -101,6 +138,14 @@ def _texts(data: Any, key: tuple[str, ...]) -> Iterator[tuple[str, str]]:
         yield ".".join(key), data
 
 
+def _secret_path(url: str) -> bool:
+    """Whether more than a host stands in a URL that leaves this machine."""
+    place = urlsplit(url)
+    host = place.hostname or ""
+    loopback = host == "localhost" or host == "::1" or re.fullmatch(r"127(\.[0-9]{1,3}){3}", host) is not None
+    return not loopback and bool(place.path.strip("/") or place.query or place.fragment)
+
+
 def _credentials(url: str) -> bool:
     """Whether a URL brings a password, or over HTTP a name, which may be a token."""
     place = urlsplit(url)
@@ -121,6 +166,8 @@ def load(name: str, folder: Path | None = None) -> Profile:
     else:
         raise CaseError("profile", f"be 'local' or a file {place}", name, "Write that file, or use --profile local.")
     root = os.environ.get("ESTEIRA_ROOT") or profile.root
-    return profile.model_copy(
-        update={"root": str(Path(root).resolve()), "sources": str(Path(profile.sources).resolve())}
-    )
+    alerts = profile.alerts
+    if alerts.webhook_file:
+        alerts = alerts.model_copy(update={"webhook_file": str(Path(alerts.webhook_file).resolve())})
+    paths = {"root": str(Path(root).resolve()), "sources": str(Path(profile.sources).resolve())}
+    return profile.model_copy(update={**paths, "alerts": alerts})

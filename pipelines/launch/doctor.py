@@ -46,7 +46,7 @@ def checks(profile: Profile) -> Iterator[Check]:
     yield _variable("STORAGE_EMULATOR_HOST", "no local Cloud Storage; the pipelines here do not need it")
     yield _credentials()
     yield _address("mail relay", profile.alerts.smtp, "no alerts by mail")
-    yield _address("webhook", profile.alerts.webhook, "no alerts by webhook")
+    yield _webhook(profile)
 
 
 def _platform() -> Check:
@@ -98,14 +98,26 @@ def _tracking(profile: Profile) -> Check:
     return _address("tracking", address.at, "trainings succeed, but are not logged")
 
 
+def _webhook(profile: Profile) -> Check:
+    without = "no alerts by webhook"
+    try:
+        url = profile.alerts.webhook_url()
+    except SetupError as error:
+        return Check("webhook", "broken", str(error), without)
+    if url and not url.startswith(("http://", "https://")):
+        return Check("webhook", "broken", "its URL must begin with http:// or https://", without)
+    return _address("webhook", url, without)
+
+
 def _address(name: str, address: str, without: str) -> Check:
     if not address:
         return Check(name, "missing", "not in the profile", without)
     if not address.startswith(("http://", "https://")):
         return Check(name, "ok", address)
-    place = urllib.parse.urlsplit(address)
-    host = f"{place.scheme}://{place.netloc}"  # a webhook's path is its secret
+    host = "its address"
     try:
+        place = urllib.parse.urlsplit(address)
+        host = f"{place.scheme}://{place.netloc.rpartition('@')[2]}"  # a webhook's path is its secret
         with urllib.request.urlopen(address, timeout=3) as answer:  # noqa: S310  # http(s) only, as just checked
             return Check(name, "ok", f"{host}: {answer.status}")
     except urllib.error.HTTPError as error:

@@ -274,7 +274,6 @@ def test_a_body_over_1_mb_is_cut_off_and_says_so():
         ({"smtp": "127.0.0.1:1"}, "email to a@x.org: ConnectionRefusedError: "),
         ({"smtp": "nonsense"}, "email to a@x.org: ValueError: "),
         ({"webhook": "http://127.0.0.1:1/s3cret"}, "webhook: URLError: "),
-        ({"webhook": "file:///etc/passwd"}, "webhook: its URL must begin with http:// or https://"),
     ],
 )
 def test_an_address_where_nobody_is_fails_that_channel_alone_and_keeps_its_secret(addresses, failed, capsys):
@@ -282,3 +281,47 @@ def test_an_address_where_nobody_is_fails_that_channel_alone_and_keeps_its_secre
     assert line.startswith(failed)
     assert "s3cret" not in line
     assert capsys.readouterr().err == f"alert not sent by {line}\n"
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("file:///etc/s3cret", "its URL must begin with http:// or https://"),
+        ("127.0.0.1/s3cret", "its URL must begin with http:// or https://"),
+        ("http://127.0.0.1:1/a s3cret", "its URL is not valid"),
+        ("http://127.0.0.1:s3cret/", "its URL is not valid"),
+        ("http://127.0.0.1:1/s3crét", "its URL is not valid"),
+        ("http://[127.0.0.1/s3cret", "its URL is not valid"),
+        ("http://me:s3cret@127.0.0.1/", "its URL is not valid"),
+        ("http://127.0.0.1:1/s3cret", "URLError: <urlopen error [Errno 111] Connection refused>"),
+        ("", "'HOOK' must be an environment variable with the webhook's URL. Got 'none'. Set it where the steps run."),
+    ],
+)
+def test_no_error_of_a_webhook_tells_its_secret(monkeypatch, capsys, url, why):
+    monkeypatch.setenv("HOOK", url)
+    assert make(webhook_env="HOOK").send(DRIFT) == [f"webhook: {why}"]
+    told = capsys.readouterr()
+    assert "s3cr" not in told.out + told.err
+
+
+class _Echo(socketserver.StreamRequestHandler):
+    """Answers with the request's own first line."""
+
+    def handle(self) -> None:
+        self.wfile.write(self.rfile.readline())
+
+
+def test_an_answer_that_repeats_the_secret_is_not_told(monkeypatch, capsys):
+    with serving(socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Echo)) as echo:
+        monkeypatch.setenv("HOOK", f"http://127.0.0.1:{echo.server_address[1]}/s3cret")
+        assert make(webhook_env="HOOK").send(DRIFT) == ["webhook: OSError: no answer in HTTP: BadStatusLine"]
+    assert "s3cret" not in "".join(capsys.readouterr())
+
+
+def test_a_webhook_by_variable_or_file_gets_the_alert(monkeypatch, tmp_path):
+    with serving(Hook(200)) as hook:
+        monkeypatch.setenv("HOOK", hook.address)
+        (tmp_path / "hook").write_text(f"{hook.address}\n")
+        for addresses in ({"webhook_env": "HOOK"}, {"webhook_file": str(tmp_path / "hook")}):
+            assert make(**addresses).send(DRIFT) == []
+    assert [path for path, _, _ in hook.requests] == ["/hook/s3cret"] * 2

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from components.core import profile
-from components.core.errors import CaseError
+from components.core.errors import CaseError, SetupError
 from components.core.profile import Profile
 
 
@@ -49,7 +49,7 @@ def test_an_unknown_profile_and_an_unknown_key_are_refused(tmp_path: Path) -> No
         ("tracking.at", {"tracking": {"at": "https://me:hunter2@mlflow.example"}}),
         ("tracking.at", {"tracking": {"at": "https://hunter2@mlflow.example"}}),
         ("tracking.at", {"tracking": {"at": "postgresql://me:hunter2@db.example/mlflow"}}),
-        ("alerts.webhook", {"alerts": {"webhook": "https://me:hunter2@hooks.example/x"}}),
+        ("alerts.webhook", {"alerts": {"webhook": "https://me:hunter2@hooks.example"}}),
         ("jobs.options.proxy", {"jobs": {"options": {"proxy": "http://me:hunter2@proxy.example"}}}),
     ],
 )
@@ -62,3 +62,83 @@ def test_an_address_with_credentials_is_refused_without_telling_them(key: str, s
 def test_an_address_may_name_who_asks_where_no_password_stands() -> None:
     address = "postgresql://me@db.example/mlflow"
     assert Profile.model_validate({"tracking": {"at": address}}).tracking.at == address
+
+
+SECRET = "https://hooks.example/services/T0/hunter2"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        SECRET,
+        "https://hooks.example?key=hunter2",
+        "https://hooks.example/#hunter2",
+        "https://127.0.0.1.hooks.example/hunter2",
+        "https://localhost@hooks.example/hunter2",
+        "file:///etc/hunter2",
+        "hooks.example/hunter2",
+    ],
+)
+def test_a_webhooks_url_is_a_secret_and_stands_in_no_profile(tmp_path: Path, url: str) -> None:
+    (tmp_path / "dev.yaml").write_text(json.dumps({"alerts": {"webhook": url}}))
+    with pytest.raises(CaseError) as caught:
+        profile.load("dev", tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path / 'dev.yaml'}: 'alerts' must not hold the webhook's URL: its path is a secret and the profile is "
+        "logged; name the variable or the file that holds it, in webhook_env or webhook_file. Got 'keys webhook'. "
+        "Mend this key."
+    )
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://127.0.0.1:9/hook", "http://localhost/hook?a=b", "http://[::1]:9/hook", "https://hooks.example:8080/"],
+)
+def test_a_webhook_on_loopback_or_without_a_path_is_no_secret(url: str) -> None:
+    assert Profile.model_validate({"alerts": {"webhook": url}}).alerts.webhook_url() == url
+
+
+@pytest.mark.parametrize(
+    ("alerts", "rule"),
+    [
+        (
+            {"webhook_env": "A", "webhook_file": "b"},
+            "name the webhook once: webhook, webhook_env or webhook_file. Got 'keys webhook_env, webhook_file'",
+        ),
+        (
+            {"webhook_env": SECRET},
+            "name an environment variable in webhook_env: letters, digits and _. Got 'keys webhook_env'",
+        ),
+        ({"webhook_file": SECRET}, "name a file in webhook_file, which holds the URL. Got 'keys webhook_file'"),
+    ],
+)
+def test_what_holds_the_webhooks_url_is_named_once(alerts: dict[str, str], rule: str) -> None:
+    with pytest.raises(CaseError) as caught:
+        Profile.from_json(json.dumps({"alerts": alerts}))
+    assert str(caught.value) == f"profile: 'alerts' must {rule}. Mend this key."
+
+
+def test_a_variable_or_a_file_holds_the_webhooks_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOOK", SECRET)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "hook").write_text(f"{SECRET}\n")
+    (tmp_path / "dev.yaml").write_text("alerts: {webhook_file: hook}\n")
+    by_file, by_variable = profile.load("dev", tmp_path), Profile.model_validate({"alerts": {"webhook_env": "HOOK"}})
+    monkeypatch.chdir("/")  # a step runs elsewhere
+    for found in (by_file, by_variable):
+        assert Profile.from_json(found.to_json()).alerts.webhook_url() == SECRET
+        assert "hunter2" not in found.to_json()
+
+
+@pytest.mark.parametrize(
+    ("alerts", "text"),
+    [
+        ({"webhook_env": "NO_HOOK"}, "'NO_HOOK' must be an environment variable with the webhook's URL. Got 'none'."),
+        ({"webhook_file": "/no/hook"}, "'/no/hook' must be a file with the webhook's URL. Got 'none'."),
+        ({"webhook_file": "/dev/null"}, "'/dev/null' must be a file with the webhook's URL. Got 'none'."),
+    ],
+)
+def test_what_holds_no_url_is_named(alerts: dict[str, str], text: str) -> None:
+    with pytest.raises(SetupError) as caught:
+        Profile.model_validate({"alerts": alerts}).alerts.webhook_url()
+    assert str(caught.value) == f"{text} Set it where the steps run."

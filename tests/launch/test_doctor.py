@@ -78,3 +78,13 @@ def test_a_webhook_is_told_by_its_host_for_its_path_is_a_secret(tmp_path: Path, 
     given = {"root": str(tmp_path), "alerts": {"webhook": f"http://{host}/hunter2"}}
     check = found(Profile.model_validate(given))["webhook"]
     assert (check.level, "hunter2" in check.found) == ("broken", False)
+
+
+@pytest.mark.parametrize("url", ["hooks.example/hunter2", "http://[hunter2", "http://me:hunter2@127.0.0.1:9/", ""])
+def test_a_webhook_of_a_variable_is_looked_at_and_never_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("HOOK", url)
+    given = {"root": str(tmp_path), "alerts": {"webhook_env": "HOOK"}}
+    check = found(Profile.model_validate(given))["webhook"]
+    assert (check.level, "hunter2" in check.found) == ("broken", False)

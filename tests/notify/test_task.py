@@ -218,6 +218,28 @@ def test_a_channel_that_fails_fails_nothing_else(world: Callable[..., World]) ->
     assert here.ports.blobs.exists(report_path("job-1"))
 
 
+def test_a_webhooks_url_reaches_nothing_that_is_kept_or_printed(
+    tmp_path: Path,
+    make_launch: Callable[..., Launch],
+    hook: Hook,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("HOOK", f"{hook.address}services/hunter2")
+
+    def launch(folder: Path, sources: Path) -> Launch:
+        return make_launch(folder, sources, alerts={"webhook_env": "HOOK"})
+
+    here = World(toy(tmp_path, launch, notify={"when": ["success"]}).launch, hook)
+    here.ran()
+    for status, summary in ((200, "Told of success"), (404, "Told of success; webhook: answered 404")):
+        hook.status = status
+        assert here.told()[0].summary == summary
+    kept = [path for path in tmp_path.rglob("*") if path.is_file() and b"hunter2" in path.read_bytes()]
+    assert (len(hook.alerts), kept) == (2, [])
+    assert "hunter2" not in here.launch.profile + "".join(capfd.readouterr())
+
+
 def test_without_a_launchers_record_the_names_come_from_the_launch(world: Callable[..., World]) -> None:
     here = world()
     here.ran(head=False, evaluate={"parameters": REFUSED})

@@ -9,7 +9,6 @@ import threading
 import time
 import unicodedata
 import urllib.error
-import urllib.parse
 import urllib.request
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -17,10 +16,12 @@ from dataclasses import dataclass
 from email.message import EmailMessage
 from email.utils import formatdate
 from hashlib import sha256
+from http.client import HTTPException, InvalidURL
 
 from components.adapters.ports import Alert
 from components.core import profile
 from components.core.artifacts import canonical_json
+from components.core.errors import SetupError
 
 MAX_BODY = 1_000_000
 """Bytes of the text that is sent; the rest is cut off, and it says so."""
@@ -51,7 +52,7 @@ class LocalAlerts:
         channels: dict[str, Callable[[float], None]] = {}
         if self._addresses.smtp and email:
             channels[f"email to {', '.join(map(_line, email))}"] = lambda timeout: self._mail(clean, email, timeout)
-        if self._addresses.webhook:
+        if self._addresses.webhook or self._addresses.webhook_env or self._addresses.webhook_file:
             channels["webhook"] = lambda timeout: self._post(clean, timeout)
         failed = [f"{name}: {why}" for name, send in channels.items() if (why := _tried(send, self._patience))]
         for line in failed:
@@ -73,8 +74,11 @@ class LocalAlerts:
             raise _Final(f"refused for {', '.join(map(_line, refused))}")
 
     def _post(self, alert: Alert, timeout: float) -> None:
-        url = self._addresses.webhook
-        if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
+        try:
+            url = self._addresses.webhook_url()
+        except SetupError as error:
+            raise _Final(str(error)) from None
+        if not url.lower().startswith(("http://", "https://")):
             raise _Final("its URL must begin with http:// or https://")
         body = {
             "text": f"{alert.subject}\n{alert.body}",
@@ -84,8 +88,8 @@ class LocalAlerts:
             "facts": dict(alert.facts),
         }
         headers = {"Content-Type": "application/json", "Idempotency-Key": _key(alert)}
-        request = urllib.request.Request(url, canonical_json(body).encode(), headers, method="POST")  # noqa: S310  # checked above
         try:
+            request = urllib.request.Request(url, canonical_json(body).encode(), headers, method="POST")  # noqa: S310  # checked above
             with urllib.request.build_opener(_NoRedirect).open(request, timeout=timeout):
                 pass
         except urllib.error.HTTPError as error:
@@ -93,6 +97,10 @@ class LocalAlerts:
             if error.code < 500 and error.code not in (408, 429):
                 raise _Final(f"answered {error.code}") from None
             raise OSError(f"answered {error.code}") from None
+        except (InvalidURL, ValueError):  # what they say may hold the path, which is a secret
+            raise _Final("its URL is not valid") from None
+        except HTTPException as error:  # a peer may answer with what it was asked
+            raise OSError(f"no answer in HTTP: {type(error).__name__}") from None
 
 
 class _Final(Exception):
