@@ -19,7 +19,8 @@ from components.core.shown import duration, moment
 FORMAT = 1
 _NAMES = ("champion", "challenger")
 _PERCENTILES = (50, 90, 95, 99)
-_BINS, _MOST_LOOKS = 60, 200
+_BINS, _PER_BIN = 60, 20
+"""The traffic's bins at most, and so many requests of the rarer version for each."""
 
 
 def to_json(found: Findings) -> bytes:
@@ -53,7 +54,7 @@ def data(found: Findings) -> dict[str, Any]:
         "lacking": list(watched.lacking),
         "looks": [
             {"seconds": finite(look.seconds), "findings": [_finding(f, brief=True) for f in look.findings]}
-            for look in blocks.thin(watched.looks, _MOST_LOOKS)
+            for look in blocks.thin(watched.looks)
         ],
     }
 
@@ -94,15 +95,16 @@ def report(found: Findings) -> list[Block]:
     watched = found.watched
     if watched is None:
         return [_facts(found)]
-    traffic = [_traffic(watched), _failures(watched)] if any(len(o.failed.at) for o in watched.observed) else []
+    traffic = [_traffic(watched)] if any(len(o.failed.at) for o in watched.observed) else []
     return [
         *_verdict(found),
         *_effects(found.findings, watched.confidence),
-        _facts(found),
         *traffic,
         *_latencies(watched),
+        *_failures(watched),
         *_growth(watched.looks, found.findings),
         _table(found.findings),
+        _facts(found),
     ]
 
 
@@ -115,10 +117,11 @@ def _verdict(found: Findings) -> list[Block]:
 
 def _facts(found: Findings) -> Block:
     before = found.before
-    items: dict[str, object] = {"outcome": found.summary, "champion": before.champion, "challenger": before.challenger}
-    items |= {"challenger's share": f"{before.split} %", "began": moment(before.at or None)}
+    items: dict[str, object] = {"outcome": found.summary} if found.watched is None else {}
+    items |= {"champion": before.champion, "challenger": before.challenger}
     watched = found.watched
     if watched is not None:
+        items |= {"challenger's share": f"{before.split} %", "began": moment(before.at)}
         items |= {"observed for": duration(watched.seconds), "deadline": duration(watched.deadline)}
         for name, seen in zip(_NAMES, watched.observed, strict=True):
             items[f"requests of the {name}"] = len(seen.failed.at)
@@ -134,8 +137,10 @@ def _effects(findings: Sequence[Finding], confidence: float) -> list[Block]:
     rows = []
     for f in findings:
         words, factor = _unit(f)
+        if finite(f.effect) is None:
+            continue
         shown = {"value": factor * f.effect, "low": factor * f.low, "high": factor * f.high, "bar": factor * f.limit}
-        rows.append({"name": f"{f.name}: {words}", "rows": f.samples[1]} | shown)
+        rows.append({"name": f"{f.name}: {words}"} | shown)
     title = f"What decides: the challenger beside its limits ({100 * confidence:g} % on each side)"
     return [blocks.intervals(title, rows)] if rows else []
 
@@ -153,7 +158,8 @@ def _unit(found: Finding) -> tuple[str, float]:
 def _traffic(watched: Watched) -> Block:
     start = min(float(o.failed.at[0]) for o in watched.observed if len(o.failed.at))
     stop = max(float(o.failed.at[-1]) for o in watched.observed if len(o.failed.at))
-    edges = np.linspace(start, max(stop, start + 1e-3), _BINS + 1)
+    fewest = min(len(o.failed.at) for o in watched.observed)
+    edges = np.linspace(start, max(stop, start + 1e-3), min(_BINS, 5 + fewest // _PER_BIN) + 1)
     width = float(edges[1] - edges[0])
     places = ((edges[:-1] + edges[1:]) / 2 - start).tolist()
     series = {
@@ -163,14 +169,15 @@ def _traffic(watched: Watched) -> Block:
     return blocks.lines("Traffic", series, x="seconds since the first request", y="requests per second")
 
 
-def _failures(watched: Watched) -> Block:
+def _failures(watched: Watched) -> list[Block]:
     rows = []
     for name, seen in zip(_NAMES, watched.observed, strict=True):
-        share = float(seen.failed.values.mean()) if len(seen.failed.at) else float("nan")
-        low, high = bounds.wilson(share, len(seen.failed.at), (1 + watched.confidence) / 2)
-        shown = {"value": 100 * share, "low": 100 * low, "high": 100 * high}
-        rows.append({"name": name, "rows": len(seen.failed.at), "group": "% of requests"} | shown)
-    return blocks.intervals(f"Failed requests, with {100 * watched.confidence:g} % intervals", rows)
+        if len(seen.failed.at):
+            share = float(seen.failed.values.mean())
+            low, high = bounds.wilson(share, len(seen.failed.at), (1 + watched.confidence) / 2)
+            shown = {"value": 100 * share, "low": 100 * low, "high": 100 * high}
+            rows.append({"name": f"{name}: {len(seen.failed.at):,} requests", "group": "% of requests"} | shown)
+    return [blocks.intervals(f"Failed requests, with {100 * watched.confidence:g} % intervals", rows)] if rows else []
 
 
 def _latencies(watched: Watched) -> list[Block]:

@@ -74,14 +74,14 @@ def _settled(version: str, now: Pointer, by: str) -> Findings | None:
 
 def _observed(context: step.Context, start: Pointer) -> tuple[Verdict | None, Watched]:
     """Looks until there is a verdict; None where somebody else has changed what is live."""
-    asked, name = context.operations.canary, context.case.name
-    watch = Watch(context.ports, name, asked, _versions(context, start), start.at)
+    asked = context.operations.canary
+    watch = Watch(context.ports, context.case, asked, _versions(context, start), start.at)
     course = Course(watch, asked, context.say)
     context.say(f"version {start.challenger} has {start.split} % of the traffic, version {start.champion} the rest")
     verdict: Verdict | None = None
     for seconds in _moments(start.at):
         verdict = course.look(seconds)
-        if context.ports.endpoints.pointer(name).generation != start.generation:
+        if context.ports.endpoints.pointer(start.case).generation != start.generation:
             verdict = None
         if verdict is None or verdict.state != "wait":
             break
@@ -117,7 +117,8 @@ def _acted(context: step.Context, start: Pointer, verdict: Verdict | None, watch
         return Findings("overtaken", f"The canary stops: {told}", start, now, (), watched)
     state: State = "promote" if change.after.champion == start.challenger else "abort"
     behind = f" The registry's aliases follow with the next run: {change.behind}" if change.behind else ""
-    return Findings(state, f"{change.done}. {reasons[0]}{behind}", start, change.after, reasons, watched)
+    why = reasons[0] if state == "abort" else f"It passed {len(reasons)} rules of the canary."
+    return Findings(state, f"{change.done}. {why}{behind}", start, change.after, reasons, watched)
 
 
 def _change(context: step.Context, start: Pointer, verdict: Verdict) -> tuple[Change, tuple[str, ...]]:

@@ -17,7 +17,7 @@ from components.core import canary_rules, inference
 from components.core.arrow import columns_of, lacking
 from components.core.canary import Rule
 from components.core.canary_rules import NOTHING, Observed, Series
-from components.core.case import Canary
+from components.core.case import Canary, Case
 from components.core.columns import Array, ColumnType
 
 CHAMPION, CHALLENGER = 0, 1
@@ -26,7 +26,7 @@ CHAMPION, CHALLENGER = 0, 1
 class Watch:
     """Reads the live table from the canary's start on. `poll` costs what is new."""
 
-    def __init__(self, ports: Ports, case: str, asked: Canary, versions: tuple[Live, Live], since: float) -> None:
+    def __init__(self, ports: Ports, case: Case, asked: Canary, versions: tuple[Live, Live], since: float) -> None:
         if versions[CHAMPION].scorer.model.task == "regression":  # a number hardly ever equals another
             asked = asked.model_copy(update={"agreement": None})
         self.versions, self.asked = versions, asked
@@ -34,14 +34,15 @@ class Watch:
         self.lacking: list[str] = []
         """The champion's inputs that the challenger's requests do not hold, so that it cannot be asked."""
         self._ports, self._case, self._since = ports, case, since
-        self._live = Changes(ports.tables, inference.table(case), since)
-        self._labels = Labels(ports.tables, case, asked.quality) if asked.quality else None
+        inputs = dict(i for live in versions for i in live.scorer.model.inputs)
+        self._types = case.event_types() | cast(dict[str, ColumnType], inputs)
+        self._live = Changes(ports.tables, inference.table(case.name), since)
+        self._labels = Labels(ports.tables, case.name, asked.quality) if asked.quality else None
         self._windows: dict[str, tuple[Requests, Requests]] = {}
 
     def poll(self) -> bool:
         """Takes in what was logged, and which labels landed, since the last call; whether there was something."""
-        types = cast(dict[str, ColumnType], dict(i for live in self.versions for i in live.scorer.model.inputs))
-        collect(self._ports.blobs, self._ports.tables, self._case, types, self.collected)
+        collect(self._ports.blobs, self._ports.tables, self._case.name, self._types, self.collected)
         changed = self._live.windows()
         for window in changed:
             rows = self._live.read(window, OWN, self._since)

@@ -51,7 +51,8 @@ def wilson(share: float, count: int, confidence: float) -> tuple[float, float]:
     z = NormalDist().inv_cdf(confidence)
     centre, spread = share + z * z / (2 * count), z * math.sqrt(share * (1 - share) / count + z * z / (4 * count**2))
     total = 1 + z * z / count
-    return max(0.0, (centre - spread) / total), min(1.0, (centre + spread) / total)
+    low, high = max(0.0, (centre - spread) / total), min(1.0, (centre + spread) / total)
+    return low if share > 0 else 0.0, high if share < 1 else 1.0
 
 
 def difference(challenger: Floats, champion: Floats, confidence: float) -> Bounds:

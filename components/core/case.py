@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from components.core import case_rules
+from components.core import case_rules, metrics
 from components.core.artifacts import canonical_json
 from components.core.columns import ColumnType
 from components.core.errors import CaseError
@@ -318,23 +318,31 @@ class Monitoring(Strict):
 
 
 class Canary(Strict):
-    """When a challenger that gets live traffic is promoted. Rules with too few samples at the deadline abort it."""
+    """When a challenger that gets live traffic is promoted: when every rule is certain. One that is certain of harm
+    aborts it at once, and so does one with too few samples at the deadline. A rule that is null is not asked."""
 
     percent: int = Field(default=20, ge=1, le=99)
     """Of the live traffic, by a stable hash of the request's id."""
     requests: int = Field(default=500, ge=1)
-    """Each rule needs this many samples of each version that it looks at."""
+    """Each rule is judged on this many samples of each version that it looks at; latency on 59 at least (at 0.95)."""
     deadline: Duration = "30min"
     """Without a decision by then the canary is aborted."""
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    """A challenger that is worse than a limit allows is promoted in at most 1 - confidence of all cases."""
     error_rate: float | None = Field(default=0.01, ge=0, le=1)
-    """The challenger's share of failed requests may exceed the champion's by this much at most."""
+    """The challenger's share of requests that fail (5xx) may exceed the champion's by this much at most."""
     latency: float | None = Field(default=1.5, gt=0)
     """The challenger's 95th percentile may be this many times the champion's at most."""
     agreement: float | None = Field(default=0.8, ge=0, le=1)
-    """The share of the challenger's requests on which the champion decides alike, at least."""
-    quality: dict[str, float] = {}
+    """The share of the challenger's requests on which the champion decides alike, at least. Not for regression."""
+    quality: dict[str, Annotated[float, Field(ge=0)]] = {}
     """By metric: how much worse than the champion's the challenger's may be on labels that matured meanwhile."""
+
+    @model_validator(mode="after")
+    def _asks_something(self) -> Self:
+        if (self.error_rate, self.latency, self.agreement) == (None, None, None) and not self.quality:
+            raise ValueError("ask for at least one of error_rate, latency, agreement and quality")
+        return self
 
 
 class Serving(Strict):
@@ -386,6 +394,14 @@ class Operations(Strict):
 
 class CaseFile(Operations, Case):
     """`case.yaml` as a person writes it."""
+
+    @model_validator(mode="after")
+    def _canary_fits_the_task(self) -> Self:
+        known = metrics.logged(self.model.task)
+        for name in self.canary.quality:
+            if name not in known:
+                raise ValueError(f"canary.quality names {name!r}, and live {self.model.task} has {', '.join(known)}")
+        return self
 
     def case(self) -> Case:
         return Case.model_validate(self.model_dump(include=set(Case.model_fields)))

@@ -48,6 +48,11 @@ def names(task: Task) -> tuple[str, ...]:
     return _NAMES[task]
 
 
+def logged(task: Task) -> tuple[str, ...]:
+    """Those that live predictions define: of several classes the log holds the winner's probability alone."""
+    return tuple(name for name in names(task) if task != "multiclass" or name != "log_loss")
+
+
 class Measure(Protocol):
     """Prepared rows: draws (r, n) float64, not negative -> each metric's values (r,)."""
 
