@@ -82,6 +82,11 @@ class Schedule:
         """When each is sent (n,), on the clock of the message times, in microseconds; never falls."""
         return self._order.release
 
+    def part(self, start: int, stop: int | None = None) -> Schedule:
+        """The messages from place `start` to before `stop`, as a schedule of their own."""
+        order = self._order.take(np.arange(len(self))[start:stop])
+        return Schedule(self._events, self._case, order, self._lateness)
+
     def counts(self, sent: int | None = None) -> dict[str, int]:
         """Of the first `sent` messages how many are events, labels, copies (duplicates) and broken (bad).
 
@@ -165,7 +170,7 @@ NO_FAULTS = Faults()
 def schedule(
     events: pa.Table, case: Case, lateness: int, faults: Faults = NO_FAULTS, most: int | None = None
 ) -> Schedule:
-    """One message per event, and one per label when it lands; by message time, then faulted as asked.
+    """One message per event, and one per label when it lands (never before its event); in order, then faulted as asked.
 
     Parameters
     ----------
@@ -179,7 +184,7 @@ def schedule(
     event_times, label_times = (_micros(events.column(name)) for name in (EVENT_TIME, LABEL_TIME))
     landed = np.flatnonzero(np.asarray(events.column(LABEL_TIME).is_valid()))
     rows = np.arange(events.num_rows)
-    time = np.concatenate([event_times, label_times[landed]])
+    time = np.concatenate([event_times, np.maximum(event_times, label_times)[landed]])
     label = np.arange(len(time)) >= len(rows)
     order = np.argsort(time, kind="stable")  # at one moment events go first
     plain = _Order(
