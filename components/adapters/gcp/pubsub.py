@@ -64,7 +64,7 @@ class PubSubEvents:
     def subscribe(self, topic: str, group: str) -> PubSubSubscription:
         path = f"projects/{self._project}/subscriptions/{checked_name('topic', topic)}.{checked_name('group', group)}"
         at = self._topic(topic)
-        if EMULATOR in os.environ:
+        if os.environ.get(EMULATOR):
             settings = {"name": path, "topic": at, "enable_message_ordering": True}
             settings["ack_deadline_seconds"] = _ACK_SECONDS
             self._make(path, partial(self._subscriber.create_subscription, settings))
@@ -72,7 +72,7 @@ class PubSubEvents:
 
     def _topic(self, topic: str) -> str:
         path = f"projects/{self._project}/topics/{checked_name('topic', topic)}"
-        if EMULATOR in os.environ:
+        if os.environ.get(EMULATOR):
             self._make(path, partial(self._publisher.create_topic, name=path))
         return path
 
