@@ -24,7 +24,7 @@ class Limits:
     """Requests accepted and not yet answered."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answers:
     """Of n rows: the scores, the decisions, and per class the probabilities (None for regression)."""
 
@@ -33,7 +33,7 @@ class Answers:
     probabilities: list[list[float]] | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reply:
     """A body, its type, and header lines that end in CR LF."""
 
@@ -42,7 +42,7 @@ class Reply:
     headers: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Parsed:
     """A request's JSON document, and the binary tensors behind it."""
 
@@ -51,22 +51,24 @@ class Parsed:
     binary: memoryview | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Asked:
-    """n rows of a model's inputs, and how their answers are written."""
+    """n rows of a model's inputs, as columns or as values not yet looked at, and how their answers are written."""
 
-    columns: Columns
     rows: int
-    write: Callable[[Named, Answers], Reply]
-    given: Sequence[Any]
-    """For the log: the rows as they came, objects or arrays; empty where `columns` is all there is."""
+    write: Callable[[str, About, Answers], Reply]
+    """(the request's id, who answers, the answers) -> what is sent."""
+    columns: Columns | None = None
+    values: Sequence[Sequence[Any]] = ()
+    """Where there are no columns yet: of each row, in the inputs' order."""
+    given: Sequence[Any] = ()
+    """And the rows as they came, objects or arrays."""
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
-    """What an answer names: the request, and who answers."""
+class About:
+    """Who answers."""
 
-    id: str
     case: str
     version: int
     classes: tuple[str, ...]

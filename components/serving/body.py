@@ -7,7 +7,7 @@ whole numbers as the text that CSV would hold. Times are ISO 8601. null is missi
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from operator import is_, itemgetter
@@ -106,13 +106,13 @@ class Inputs:
         getter: Callable[[Any], Any] = itemgetter(*self.names)
         self._pick = getter if len(self.names) > 1 else lambda row: (getter(row),)
 
-    def columns(self, instances: Sequence[Any]) -> Columns:
-        """n rows, each an object by input or an array in the inputs' order, as one column per input.
+    def rows(self, instances: Sequence[Any]) -> Sequence[Sequence[Any]]:
+        """n rows, each an object by input or an array in the inputs' order: the values of each in that order.
 
         Raises
         ------
         Refused
-            A row has another width, an unknown or a missing column, or a value of another type; it is named.
+            A row has another width, or an unknown or a missing column; it is named.
         """
         width = len(self.names)
         first = type(instances[0])
@@ -123,14 +123,14 @@ class Inputs:
                 rows = []
             if len(rows) != len(instances) or any(len(row) != width for row in instances):
                 raise self._misshapen(instances, dict)
-        else:
-            rows = list(instances)
-            if first is not list or any(type(row) is not list or len(row) != width for row in rows):
-                raise self._misshapen(instances, list if first is list else None)
-        return self._transposed(list(zip(*rows, strict=True)))
+            return rows
+        if first is not list or any(type(row) is not list or len(row) != width for row in instances):
+            raise self._misshapen(instances, list if first is list else None)
+        return instances
 
-    def _transposed(self, values: list[tuple[Any, ...]]) -> Columns:
-        """values: one tuple of n per input, in order."""
+    def columns(self, rows: Iterable[Sequence[Any]]) -> Columns:
+        """n rows, as `rows` gives them, as one column per input. Raises Refused for a value of another type."""
+        values = list(zip(*rows, strict=True))
         made: Columns = {}
         if self._numbers:
             block = self._block([values[i] for i, _ in self._numbers])

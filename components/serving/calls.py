@@ -12,6 +12,7 @@ import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from time import perf_counter
 from typing import Any
 
@@ -36,7 +37,6 @@ LARGE = 16 * 1024
 MANY = 64
 """Rows that one call of the model takes on the loop."""
 _ASK = {"predict": vertex.ask, "infer": oip.ask}
-_EMPTY = Reply(b"")
 _RETRY = b"retry-after: 1\r\n"
 _TRY = "Try again in a second."
 _ID = "at most 128 visible ASCII characters"
@@ -56,7 +56,7 @@ class Call:
     role: Role = "champion"
     asked: Asked | None = None
     status: int = 200
-    reply: Reply = _EMPTY
+    reply: Reply | None = None
     line: bytes = b""
 
 
@@ -165,6 +165,7 @@ class Calls:
             self._log.add(_line(call, served, seconds))
         retry = _RETRY if call.status == 503 else b""
         headers = b"".join([b"x-request-id: ", call.identifier.encode(), b"\r\n", named, retry])
+        assert call.reply is not None
         call.exchange.reply(call.status, call.reply, headers)
 
 
@@ -180,7 +181,7 @@ def _score(calls: list[Call]) -> None:
     served = calls[0].served
     assert served is not None
     try:
-        found = served.scorer.predict(_together(calls))
+        found = served.scorer.predict(_together(served, calls))
     except Exception as error:  # the model's and the user's code may raise anything
         if len(calls) == 1:
             _fail(calls[0], error)
@@ -199,16 +200,18 @@ def _score(calls: list[Call]) -> None:
         at = end
 
 
-def _together(calls: list[Call]) -> Columns:
-    parts = [call.asked.columns for call in calls if call.asked is not None]
-    if len(parts) == 1:
-        return parts[0]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+def _together(served: Served, calls: list[Call]) -> Columns:
+    """The columns of all rows, in the calls' order. Raises Refused where a value is not of its type."""
+    asked = [call.asked for call in calls if call.asked is not None]
+    if all(one.columns is None for one in asked):
+        return served.inputs.columns(chain.from_iterable(one.values for one in asked))
+    parts = [served.inputs.columns(one.values) if one.columns is None else one.columns for one in asked]
+    return parts[0] if len(parts) == 1 else {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _write(call: Call, served: Served, asked: Asked, answers: Answers) -> None:
     try:
-        call.reply = asked.write(served.named(call.identifier), answers)
+        call.reply = asked.write(call.identifier, served.about, answers)
         call.line = _logged(asked, served, answers)
     except Refused as refused:
         _fail(call, refused)
@@ -216,7 +219,7 @@ def _write(call: Call, served: Served, asked: Asked, answers: Answers) -> None:
 
 def _logged(asked: Asked, served: Served, answers: Answers) -> bytes:
     """The part of the log's line that does not depend on how long the call took."""
-    given = asked.given or rows_of(asked.columns)
+    given = rows_of(asked.columns) if asked.columns is not None else asked.given
     if type(given[0]) is list:
         given = [dict(zip(served.inputs.names, row, strict=True)) for row in given]
     return orjson.dumps({"inputs": given, "score": answers.score, "decision": answers.decision})

@@ -19,7 +19,7 @@ import numpy as np
 import orjson
 
 from components.core.columns import Columns, ColumnType
-from components.serving.asked import Answers, Asked, Limits, Named, Parsed, Reply
+from components.serving.asked import About, Answers, Asked, Limits, Parsed, Reply
 from components.serving.body import Input, Inputs, check_keys
 from components.serving.refusal import ABSENT, Refused
 
@@ -28,7 +28,8 @@ _SIGNED = {f"INT{bits}": np.dtype(f"<i{bits // 8}") for bits in _BITS}
 _INTEGERS = _SIGNED | {f"UINT{bits}": np.dtype(f"<u{bits // 8}") for bits in _BITS}
 _FLOATS = {f"FP{bits}": np.dtype(f"<f{bits // 8}") for bits in _BITS[1:]}
 _BOOL, _BYTES = "BOOL", "BYTES"
-_TAKEN: dict[ColumnType, frozenset[str]] = {
+OUTPUTS = ("score", "decision", "probabilities")
+TAKEN: dict[ColumnType, frozenset[str]] = {
     "number": frozenset({*_INTEGERS, *_FLOATS}),
     "bool": frozenset({_BOOL, *_INTEGERS, *_FLOATS}),
     "string": frozenset({_BYTES, *_INTEGERS}),
@@ -59,7 +60,7 @@ def ask(parsed: Parsed, inputs: Inputs, limits: Limits) -> Asked:
         raise Refused(400, "inputs", "be an array of tensors", tensors, _REMEDY)
     columns, rows = _columns(tensors, parsed.binary or memoryview(b""), inputs, limits)
     binary = bool(_parameters(data, "body").get("binary_data_output", False))
-    return Asked(columns, rows, partial(_write, _outputs(data.get("outputs"), binary)), ())
+    return Asked(rows, partial(_write, _outputs(data.get("outputs"), binary)), columns)
 
 
 def _only(data: Mapping[str, Any], known: set[str], where: str) -> None:
@@ -114,8 +115,8 @@ def _input(tensor: Any, at: int, inputs: Inputs, before: Columns) -> Input:
     if name in before:
         raise Refused(400, name, "be given once", "twice", _REMEDY, where=where)
     datatype = tensor.get("datatype", ABSENT)
-    if type(datatype) is not str or datatype not in _TAKEN[one.kind]:
-        rule = f"be one of {', '.join(sorted(_TAKEN[one.kind]))}: {name} is a {one.kind}"
+    if type(datatype) is not str or datatype not in TAKEN[one.kind]:
+        rule = f"be one of {', '.join(sorted(TAKEN[one.kind]))}: {name} is a {one.kind}"
         raise Refused(400, "datatype", rule, datatype, f"Send {DATATYPES[one.kind]}.", where=where)
     return one
 
@@ -210,13 +211,13 @@ def _outputs(asked: Any, binary: bool) -> tuple[tuple[str, bool], ...] | bool:
         where = f"outputs[{at}]"
         _only(one, {"name", "parameters"}, where)
         name = one.get("name", ABSENT)
-        if name not in ("score", "decision", "probabilities"):
-            raise Refused(400, "name", "be score, decision or probabilities", name, _REMEDY, where=where)
+        if name not in OUTPUTS:
+            raise Refused(400, "name", f"be one of {', '.join(OUTPUTS)}", name, _REMEDY, where=where)
         found.append((str(name), bool(_parameters(one, where).get("binary_data", binary))))
     return tuple(found)
 
 
-def _write(outputs: tuple[tuple[str, bool], ...] | bool, named: Named, answers: Answers) -> Reply:
+def _write(outputs: tuple[tuple[str, bool], ...] | bool, identifier: str, about: About, answers: Answers) -> Reply:
     n = len(answers.score)
     made: dict[str, tuple[str, list[int], list[Any]]] = {
         "score": ("FP64", [n], answers.score),
@@ -224,7 +225,7 @@ def _write(outputs: tuple[tuple[str, bool], ...] | bool, named: Named, answers: 
     }
     if answers.probabilities is not None:
         flat = [value for row in answers.probabilities for value in row]
-        made["probabilities"] = ("FP64", [n, len(named.classes)], flat)
+        made["probabilities"] = ("FP64", [n, len(about.classes)], flat)
     asked = [(name, outputs) for name in made] if isinstance(outputs, bool) else list(outputs)
     tensors, pieces = [], []
     for name, binary in asked:
@@ -238,9 +239,8 @@ def _write(outputs: tuple[tuple[str, bool], ...] | bool, named: Named, answers: 
         else:
             tensor["data"] = values
         tensors.append(tensor)
-    head = orjson.dumps(
-        {"model_name": named.case, "model_version": str(named.version), "id": named.id, "outputs": tensors}
-    )
+    found = {"model_name": about.case, "model_version": str(about.version), "id": identifier, "outputs": tensors}
+    head = orjson.dumps(found)
     if not pieces:
         return Reply(head)
     length = b"inference-header-content-length: %d\r\n" % len(head)

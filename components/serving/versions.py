@@ -12,14 +12,14 @@ from typing import Any, cast
 
 from components.adapters import live
 from components.adapters.ports import Endpoints, Pointer, Registry
-from components.core import bundle, model
+from components.core import artifacts, bundle, model
 from components.core.columns import ColumnType
-from components.core.errors import EsteiraError, RowError
+from components.core.errors import ArtifactError, EsteiraError, RowError
 from components.core.features import null_columns
 from components.core.inference import Role
 from components.core.scorer import Scorer
 from components.core.traffic import challenged
-from components.serving.asked import Named
+from components.serving.asked import About
 from components.serving.body import Input, Inputs
 from components.serving.refusal import Refused
 from components.serving.say import say
@@ -37,10 +37,9 @@ class Served:
         self.case, self.version, self.scorer = case, version, scorer
         self.folder = folder
         self.inputs = Inputs(_inputs(folder, scorer.model))
+        self.baseline = _baseline(folder)
+        self.about = About(case, version, scorer.model.classes)
         self.header = b"x-model-version: %d\r\n" % version
-
-    def named(self, identifier: str) -> Named:
-        return Named(identifier, self.case, self.version, self.scorer.model.classes)
 
     def probe(self) -> None:
         """Scores one row of nothing: the first request pays for no first call, and a broken model shows now."""
@@ -58,6 +57,16 @@ def _inputs(folder: Path, described: model.Model) -> list[Input]:
         said = columns.get(name, {})
         note = str(said.get("description", ""))
         found.append(Input(name, cast(ColumnType, kind), bool(said.get("missing", True)), note))
+    return found
+
+
+def _baseline(folder: Path) -> dict[str, Any]:
+    """By feature what training saw of it, for examples; empty where the model brings none."""
+    try:
+        text = artifacts.read_named(folder, artifacts.read_manifest(folder, "model"), model.BASELINE)
+        found: dict[str, Any] = json.loads(text)["columns"]
+    except (ArtifactError, ValueError, KeyError, TypeError):
+        return {}
     return found
 
 

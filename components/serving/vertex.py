@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from components.serving.asked import Answers, Asked, Limits, Named, Parsed, Reply
+from components.serving.asked import About, Answers, Asked, Limits, Parsed, Reply
 from components.serving.body import Inputs, check_keys
 from components.serving.refusal import ABSENT, Refused
 
@@ -34,12 +34,12 @@ def ask(parsed: Parsed, inputs: Inputs, limits: Limits) -> Asked:
         raise Refused(400, "instances", "be an array of at least one row", instances, _REMEDY)
     if len(instances) > limits.rows:
         raise Refused(413, "instances", f"hold at most {limits.rows} rows", len(instances), "Send several requests.")
-    columns = inputs.columns(instances)
+    values = inputs.rows(instances)
     # Every row has exactly the inputs: without other texts that hold colons, this many show that no key stands twice.
     keys = len(instances) * len(inputs.names) if type(instances[0]) is dict else 0
     if len(data) > 1 or parsed.text.count(b":") != 1 + keys:
         check_keys(parsed.text, data)
-    return Asked(columns, len(instances), _WRITE[_wanted(data)], instances)
+    return Asked(len(instances), _WRITE[_wanted(data)], values=values, given=instances)
 
 
 def _wanted(data: dict[str, Any]) -> bool | None:
@@ -62,20 +62,20 @@ def _wanted(data: dict[str, Any]) -> bool | None:
     return parameters.get("probabilities")
 
 
-def _with(named: Named, answers: Answers) -> Reply:
+def _with(identifier: str, about: About, answers: Answers) -> Reply:
     if answers.probabilities is None:
-        return _without(named, answers)
+        return _without(identifier, about, answers)
     rows = zip(answers.score, answers.decision, answers.probabilities, strict=True)
     return Reply(orjson.dumps({"predictions": [{"score": s, "decision": d, "probabilities": p} for s, d, p in rows]}))
 
 
-def _without(_: Named, answers: Answers) -> Reply:
+def _without(_identifier: str, _about: About, answers: Answers) -> Reply:
     rows = zip(answers.score, answers.decision, strict=True)
     return Reply(orjson.dumps({"predictions": [{"score": score, "decision": decision} for score, decision in rows]}))
 
 
-def _default(named: Named, answers: Answers) -> Reply:
-    return (_with if len(named.classes) > 2 else _without)(named, answers)
+def _default(identifier: str, about: About, answers: Answers) -> Reply:
+    return (_with if len(about.classes) > 2 else _without)(identifier, about, answers)
 
 
 _WRITE = {True: _with, False: _without, None: _default}
