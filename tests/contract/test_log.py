@@ -339,6 +339,33 @@ def test_trim_keeps_what_a_group_has_not_committed_and_the_newest_segment(folder
     assert Log(folder).committed("new") == (last, {})
 
 
+def test_a_segment_that_is_trimmed_while_it_is_read_is_an_offset_that_is_gone(folder, rolled, monkeypatch):
+    reader, known = Log(folder), []
+    everything(reader)
+    stale = reader._segments()
+    monkeypatch.setattr(reader, "_segments", lambda: known.pop() if known else Log._segments(reader))
+    known += [stale] * 2
+    first = rolled.trim(30)
+    with pytest.raises(DataError) as caught:
+        reader.read(0, 1)
+    assert str(caught.value) == f"log: 'offset' must lie from {first} to 30. Got 0. Begin anew at one of these."
+
+
+def test_a_log_that_was_cut_or_replaced_under_an_open_one_is_refused(folder):
+    log = Log(folder)
+    log.append(numbered(0, 5))
+    [segment] = segments(folder)
+    size = segment.stat().st_size
+    os.truncate(segment, 10)
+    for call in (lambda: log.append(numbered(5, 6)), lambda: log.end):
+        with pytest.raises(ArtifactError) as caught:
+            call()
+        assert str(caught.value) == (
+            f"log: '{segment.name}' must keep its whole records. Got '10 bytes of {size}'. "
+            "Open the log anew: it was cut or replaced."
+        )
+
+
 def test_a_group_is_read_by_one_subscription_at_a_time(tmp_path):
     events = LogEvents(tmp_path)
     first = events.subscribe("flights", "stream")

@@ -72,8 +72,9 @@ class Log:
         """
         try:
             return self._read(offset, most)
-        except ArtifactError:
-            # A writer that cuts a torn tail off meanwhile looks like an altered record: look again while none writes.
+        except (ArtifactError, FileNotFoundError):
+            # A torn tail that is cut off meanwhile looks like an altered record, and a trimmed segment is gone: look
+            # again while nobody writes.
             with self._locked():
                 return self._read(offset, most)
 

@@ -76,8 +76,13 @@ class Segment:
                     yield found, Message(body[attributes:], json.loads(body[:attributes]))
 
     def seek_tail(self) -> int:
-        """The offset after the last whole record."""
-        if self.bytes > self.tail[1]:
+        """The offset after the last whole record. Raises ArtifactError where whole records went away."""
+        size = self.bytes
+        if size < self.tail[1]:
+            remedy = "Open the log anew: it was cut or replaced."
+            value = f"{size} bytes of {self.tail[1]}"
+            raise ArtifactError(self.path.name, "keep its whole records", value, remedy, where="log")
+        if size > self.tail[1]:
             for _ in self.records(sys.maxsize):
                 pass
         return self.tail[0]
