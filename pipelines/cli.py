@@ -395,12 +395,15 @@ def _released(name: str, profile: str, change: Change, *, dry_run: bool, as_json
     from components.core import profile as profiles
     from pipelines.launch import releases, tables
 
-    behind = change.behind or ("" if dry_run else releases.follow(profiles.load(profile), name))
     undo = releases.undo(name, change)
+    if not as_json:
+        tables.change(change, undo, dry_run=dry_run)  # it has happened: MLflow's seconds come after
+    with tables.waiting("its aliases in MLflow"):
+        behind = change.behind or ("" if dry_run else releases.follow(profiles.load(profile), name))
     if as_json:
         _print({**asdict(change), "behind": behind, "undo": undo, "dry_run": dry_run})
-    else:
-        tables.change(change, undo, behind, dry_run=dry_run)
+    elif behind:
+        tables.behind(behind)
 
 
 def _print(data: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from rich.console import Console
@@ -17,6 +18,8 @@ from components.core.record import RunRecord
 from pipelines.launch.console import STYLES
 from pipelines.launch.models import Comparison, Row
 
+_SHOWN_WHY = 60
+"""Characters; --json has them all."""
 _SHOWN_METRICS = ("roc_auc", "f1", "accuracy", "log_loss", "rmse", "mae", "r2", "macro_f1")
 
 
@@ -72,15 +75,16 @@ def history(case: str, states: Sequence[Pointer]) -> None:
         _out().print(f"nothing of {case} is live yet: esteira run {case} batch")
         return
     result = _table(">state", "since (UTC)", ">champion", ">previous", ">challenger", ">its traffic", "by")
-    result.add_column("why")  # a person's or the gate's words: over several lines
+    result.add_column("why")
     for state in states:
         versions = [_version(v) for v in (state.champion, state.previous, state.challenger)]
-        told = (Text(state.by), Text(state.why))
+        why = state.why if len(state.why) <= _SHOWN_WHY else f"{state.why[: _SHOWN_WHY - 1]}…"
+        told = (Text(state.by), Text(why))
         result.add_row(str(state.generation), _when(state.at), *versions, _percent(state.split), *told)
     _out().print(result)
 
 
-def change(done: Change, undo: str, behind: str, *, dry_run: bool) -> None:
+def change(done: Change, undo: str, *, dry_run: bool) -> None:
     """What moved or would move, what is live before and after it, and how it is undone."""
     out = _out()
     moves = done.after != done.before
@@ -93,8 +97,17 @@ def change(done: Change, undo: str, behind: str, *, dry_run: bool) -> None:
     out.print(result)
     if undo:
         out.print(f"undo: {undo}", soft_wrap=True, highlight=False)
-    if behind:
-        out.print(f"the registry's aliases follow with the next command: {behind}", style="yellow", soft_wrap=True)
+
+
+def behind(why: str) -> None:
+    """The pointer has moved, and the registry could not follow."""
+    text = Text(f"the registry's aliases follow with the next command: {why}", style="yellow")
+    _out().print(text, soft_wrap=True)
+
+
+def waiting(text: str) -> AbstractContextManager[object]:
+    """A spinner where somebody looks."""
+    return Console(stderr=True).status(text)
 
 
 def comparison(compared: Comparison, first: int, second: int) -> None:

@@ -133,8 +133,12 @@ def test_the_history_has_every_state_with_who_and_why(here: Toy) -> None:
         ("2", "2", "1", "ana"),
         ("3", "1", "2", "ana", "[bold]late[/bold]", "answers"),
     ]
+    models("rollback", "--why", "x" * 200)
+    assert rows(models("history"))[-1][-1] == "x" * 59 + "…"
+    models("rollback")
     states: list[dict[str, Any]] = json.loads(models("history", "--json"))
-    assert [(state["generation"], state["champion"]) for state in states] == [(1, 1), (2, 2), (3, 1)]
+    assert [(state["generation"], state["champion"]) for state in states] == [(1, 1), (2, 2), (3, 1), (4, 2), (5, 1)]
+    assert states[3]["why"] == "x" * 200
 
 
 def test_before_anything_is_live_the_history_says_what_to_do(
