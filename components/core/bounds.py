@@ -74,7 +74,7 @@ def ratio(challenger: Floats, champion: Floats, quantile: float, confidence: flo
     Each quantile's limits are order statistics, whatever the distribution; their logarithms are added as Newcombe adds
     those of shares.
     """
-    found = np.array([_quantile(np.clip(v, *_LATENCIES), quantile, confidence) for v in (challenger, champion)])
+    found = np.array([_quantile(values, quantile, confidence) for values in (challenger, champion)])
     with np.errstate(divide="ignore", over="ignore"):
         (value, *ends), (other, *others) = np.log(found).tolist()
         low, high = np.exp(_added(value, (ends[0], ends[1]), other, (others[0], others[1]))).tolist()
@@ -113,11 +113,11 @@ def _added(value: float, limits: tuple[float, float], other: float, others: tupl
 
 
 def _quantile(values: Floats, quantile: float, confidence: float) -> tuple[float, float, float]:
-    """The sample quantile and its limits; 0 or infinity where the samples are too few for one."""
+    """The sample quantile of latencies and its limits; 0 or infinity where the samples are too few for one."""
     count = len(values)
     if not (count and np.isfinite(values).all()):
         return math.nan, math.nan, math.nan
-    ordered, below = np.sort(values), _binomial(count, quantile)
+    ordered, below = np.sort(np.clip(values, *_LATENCIES)), _binomial(count, quantile)
     value = float(ordered[max(0, math.ceil(quantile * count) - 1)])
     # below[r] is the chance that at most r samples lie under the quantile.
     above = int(np.searchsorted(below, confidence))  # ordered[above] is not under it unless more than `above` are
