@@ -65,7 +65,7 @@ def _line(text: bytes) -> dict[str, Any] | None:
 def _sound(line: dict[str, Any]) -> bool:
     """Whether every key is there, of its type and in its range."""
     known = (
-        isinstance(line.get("id"), str)
+        _text(line.get("id"))
         and _number(line.get("at"), 0, _LAST)
         and _whole(line.get("version"), 1)
         and line.get("role") in get_args(Role)
@@ -81,8 +81,19 @@ def _sound(line: dict[str, Any]) -> bool:
         0 < len(inputs) == len(scores) == len(decisions)
         and all(isinstance(row, dict) for row in inputs)
         and all(score is None or _number(score, -math.inf, math.inf) for score in scores)
-        and all(isinstance(decision, str) for decision in decisions)
+        and all(_text(decision) for decision in decisions)
     )
+
+
+def _text(value: object) -> bool:
+    """Whether it is text that can be written: JSON may hold half of a surrogate pair."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _number(value: object, low: float, high: float) -> bool:

@@ -1,0 +1,40 @@
+"""Servers' segments in a folder of their own; other processes import it by name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from components.adapters.live_table import Collected, collect
+from components.adapters.local.blobs import FileBlobs
+from components.adapters.local.tables import ParquetTables
+
+CASE, TABLE = "my-case", "live_my_case"
+TYPES: Any = {"x": "number"}
+
+
+class Here:
+    def __init__(self, root: Path) -> None:
+        self.blobs, self.tables = FileBlobs(root / "blobs"), ParquetTables(root / "tables")
+
+    def write(self, server: str, number: int, *ids: str, dropped: int = 0, torn: bytes = b"") -> None:
+        lines: list[dict[str, Any]] = [
+            {"id": i, "at": 100.0 + number, "version": 1, "role": "champion", "status": 200, "ms": 1.0}
+            | {"inputs": [{"x": 0.5}], "score": [0.5], "decision": ["1"]}
+            for i in ids
+        ]
+        data = b"".join(json.dumps(line).encode() + b"\n" for line in (*lines, {"dropped": dropped}))
+        self.blobs.write(f"inference/{CASE}/{server}/{number:08d}.jsonl", data + torn, generation=0)
+
+    def collect(self, into: Collected | None = None, **options: int) -> Collected:
+        found = into or Collected()
+        collect(self.blobs, self.tables, CASE, TYPES, found, **options)
+        return found
+
+    def ids(self) -> list[str]:
+        return sorted(self.tables.read(TABLE)["_id"].to_pylist())
+
+
+def gather(root: Path) -> None:
+    Here(root).collect()
