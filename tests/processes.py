@@ -14,7 +14,10 @@ from multiprocessing import get_context
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from typing import Any
 
-PRELOAD = ("pytest", "hypothesis", "pyarrow.parquet", "components.step", "components.adapters.local.registry")
+PRELOAD = (
+    *("pytest", "hypothesis", "pyarrow.parquet", "onnxruntime", "components.step"),
+    *("components.adapters.local.registry", "components.streaming.loop"),
+)
 _PATIENCE = 60.0
 """Seconds until all have begun; where one could not, none does."""
 _SIDE_EFFECTS = {

@@ -65,6 +65,8 @@ class Decoder:
         made, reasons = events.derive(table, self._case)
         kept = np.setdiff1d(np.arange(len(parsed)), list(reasons))
         faults = reasons | faults
+        for row in kept[is_label[kept] & np.asarray(made.column(LABEL_TIME).is_null())].tolist():
+            faults.setdefault(row, "'label.matures' must be known: the message is a label. Got nothing.")
         good = np.array([i not in faults for i in kept.tolist()], dtype=bool)
         at_kept, offsets = kept[good], np.array(at, np.int64)[kept[good]]
         made = self._marked(made.filter(pa.array(good)), is_label[at_kept], offsets)

@@ -99,9 +99,8 @@ def load(registry: Registry, decoded: Case, number: int) -> Version:
         kind = case.columns[name].type
         if there.get(name) != kind:
             rule = f"be a column of type {kind} in the stream's case: version {number} needs it"
-            raise DataError(
-                name, rule, there.get(name), "Start the stream with a case that declares both versions' columns."
-            )
+            remedy = "Start the stream with a case that declares it so."
+            raise DataError(name, rule, there.get(name), remedy, where=decoded.name)
     return version
 
 

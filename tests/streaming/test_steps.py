@@ -10,10 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from components.adapters.ports import Message
+from components.core.traffic import challenged
 from components.streaming.state import State
 from components.streaming.steps import Counts, Outputs, Steps
 
-from .conftest import OTHER, Stream, messages
+from .conftest import OTHER, Stream, event, messages, offsets
 
 
 def fold(steps: Steps, sent: Sequence[Message], cuts: Sequence[int], *, shipped: bool = False) -> tuple[Outputs, State]:
@@ -25,8 +26,8 @@ def fold(steps: Steps, sent: Sequence[Message], cuts: Sequence[int], *, shipped:
         state, outputs = steps(state, sent[start:stop], start)
         counts += outputs.counts
         made.append(outputs)
-    tables = [pa.concat_tables([getattr(o, name) for o in made]) for name in ("live", "labels", "letters")]
-    return Outputs(*tables, counts), state
+    live, labels, letters = (pa.concat_tables([getattr(o, n) for o in made]) for n in ("live", "labels", "letters"))
+    return Outputs(live, labels, letters, counts), state
 
 
 def same(left: Outputs, right: Outputs) -> bool:
@@ -49,3 +50,86 @@ def test_any_chunking_of_the_same_messages_gives_the_same_rows_and_counts(stream
     check()
     one_by_one, _ = fold(steps, sent, range(len(sent)))
     assert same(one_by_one, whole)
+
+
+def test_every_message_has_one_fate(stream: Stream) -> None:
+    stream.point(stream.register())
+    sent = messages(200)
+    outputs, _ = fold(stream.steps(), sent, [77, 300])
+    counts = outputs.counts
+    assert counts.read == len(sent) == counts.good + counts.dead_letter + counts.late + counts.duplicate
+    steps = outputs.letters.column("step").to_pylist()
+    places = offsets(outputs.live) + offsets(outputs.labels) + offsets(outputs.letters)
+    assert len(places) == len(set(places)) == len(sent) - counts.duplicate
+    assert (steps.count("late"), steps.count("decode")) == (counts.late, counts.dead_letter)
+    assert outputs.letters.column("raw").to_pylist() == [sent[i].data for i in offsets(outputs.letters)]
+
+
+def test_a_late_message_is_kept_aside_with_its_bytes_and_enters_no_window(stream: Stream) -> None:
+    stream.point(stream.register())
+    sent = [event(0, 0.0), event(3, 300.0), event(6, 239.9), event(9, 240.0), event(12, 301.0)]
+    outputs, _ = fold(stream.steps(), sent, [])
+    letter = outputs.letters.to_pylist()[0]
+    assert (letter["_arrival"], letter["raw"], letter["step"]) == (2, sent[2].data, "late")
+    assert letter["reason"] == (
+        "'time' must be at least 2020-09-13T12:30:40Z, the newest before it less the lateness. "
+        "Got 2020-09-13T12:30:39.900000Z."
+    )
+    assert outputs.live.column("seen_count_10min").to_pylist() == [0.0, 1.0, 1.0, 3.0]
+
+
+def test_a_window_never_sees_what_arrived_after_the_event(stream: Stream) -> None:
+    """The event at 30 s came after the one at 60 s, so that one did not count it; nor a label that had not come."""
+    stream.point(stream.register())
+    early = event(3, 5.0, label=10.0)
+    sent = [event(0, 60.0), event(3, 30.0), event(6, 61.0), early, event(9, 62.0)]
+    outputs, _ = fold(stream.steps(), sent, [])
+    assert outputs.live.column("seen_count_2min").to_pylist() == [0.0, 0.0, 2.0, 3.0]
+    assert outputs.live.column("landed_mean_10min").to_pylist() == [None, None, None, 1.5]
+
+
+def test_rows_that_the_transform_refuses_are_letters_and_failed_predictions(stream: Stream) -> None:
+    version = stream.register()
+    stream.point(version)
+    sent = [event(n, n * 1.0, **({"x": 666} if n in (2, 5) else {})) for n in range(8)]
+    outputs, _ = fold(stream.steps(), sent, [])
+    reason = (
+        f"version {version}: features.py: 'features' must give columns without an error. "
+        "Got 'ValueError: x is 666'. Mend it, or the row."
+    )
+    assert outputs.letters.column("reason").to_pylist() == [reason, reason]
+    assert outputs.letters.column("raw").to_pylist() == [sent[2].data, sent[5].data]
+    assert outputs.letters.column("step").to_pylist() == ["features"] * 2
+    assert (outputs.counts.good, outputs.counts.dead_letter) == (6, 2)
+    assert outputs.live.column("status").to_pylist() == [200, 200, 500, 200, 200, 500, 200, 200]
+    assert outputs.live.column("score").is_null().to_pylist() == [n in (2, 5) for n in range(8)]
+    # As in batch, they are events all the same: later ones count them.
+    assert outputs.live.column("seen_count_10min").to_pylist()[6] == 2.0
+
+
+def test_the_challenger_gets_its_share_by_entity_and_every_row_names_its_version(stream: Stream) -> None:
+    champion, challenger = stream.register(), stream.register(OTHER)
+    stream.point(champion)
+    sent = [event(n, float(n)) for n in range(200)]
+    alone, _ = fold(stream.steps(), sent, [])
+    stream.point(champion, challenger, 30)
+    outputs, _ = fold(stream.steps(), sent, [60])
+    mine = [challenged(f"c{n}", challenger, 30) for n in range(200)]
+    assert 0 < sum(mine) < 200
+    assert outputs.live.column("version").to_pylist() == [challenger if own else champion for own in mine]
+    roles = ["challenger" if own else "champion" for own in mine]
+    assert outputs.live.column("role").to_pylist() == roles
+    theirs = pa.array([not own for own in mine])
+    assert outputs.live.filter(theirs) == alone.live.filter(theirs)
+    names = outputs.live.schema.names[11:]
+    assert outputs.live.select(names) == alone.live.select(names)
+    assert outputs.live.column("score") != alone.live.column("score")
+
+
+def test_what_a_state_remembers_is_bounded_by_windows_and_lateness(stream: Stream) -> None:
+    stream.point(stream.register())
+    sent = messages(400, bad=0.0)
+    _, state = fold(stream.steps(), sent, range(0, 900, 50))
+    window = next(iter(state.windows.values()))
+    assert 0 < window.num_rows < 2 * (600 + 60 + 400) / 5
+    assert 0 < state.seen.ids.num_rows < 2 * 60
