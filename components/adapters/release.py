@@ -194,6 +194,6 @@ def _projected(ports: Ports, pointer: Pointer) -> str:
     """After the commit: a registry that cannot follow is told, for what was asked for is done."""
     try:
         reconcile(ports, pointer)
-    except EsteiraError as error:
+    except (EsteiraError, OSError) as error:
         return str(error)
     return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from collections.abc import Callable
@@ -12,10 +13,12 @@ from typing import Any
 import pytest
 
 from components.adapters import release
+from components.adapters.local import blobs, versions
 from components.adapters.local.endpoints import PointerEndpoints
 from components.adapters.local.registry import MlflowRegistry
 from components.adapters.ports import Pointer, Ports
 from components.adapters.release import Change
+from components.core.artifacts import atomic_write
 from components.core.errors import ArtifactError, CaseError, ConflictError, EsteiraError, SetupError
 from tests.toy import NAME, Toy
 
@@ -265,6 +268,41 @@ def test_a_registry_that_cannot_follow_is_told_after_the_commit_and_follows_with
     assert aliases(here) == {}
     CALLS["abort"](here.ports)
     assert aliases(here) == {"champion": 3, "previous": 2}
+
+
+@pytest.mark.parametrize("call", ["promote", "begin_canary", "rollback", "abort"])
+def test_a_disk_that_is_full_at_any_write_is_told_before_the_commit_and_stops_nothing_after_it(
+    here: Toy, call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcomes = []
+    for n in range(1, 10):
+        before = become(here, 2, 1, *((3, 20) if call == "abort" else (None, 0)))
+        left = iter(range(n - 1))
+
+        def full(path: Path, data: bytes, left: Any = left) -> None:
+            if next(left, None) is None:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            atomic_write(path, data)
+
+        with monkeypatch.context() as disk:
+            disk.setattr(blobs, "atomic_write", full)
+            disk.setattr(versions, "atomic_write", full)
+            try:
+                change = CALLS[call](here.ports)
+            except OSError:
+                assert here.ports.endpoints.pointer(NAME) == before
+                outcomes.append("refused")
+                continue
+        assert here.ports.endpoints.pointer(NAME) == change.after != before
+        assert here.ports.endpoints.history(NAME)[-2:] == [before, change.after]
+        outcomes.append("behind" if change.behind else "done")
+        if "done" in outcomes:
+            break
+        CALLS["abort"](here.ports)
+        assert aliases(here)["champion"] == change.after.champion
+    assert sorted(set(outcomes)) == ["behind", "done", "refused"]
+    generations = [state.generation for state in here.ports.endpoints.history(NAME)]
+    assert generations == list(range(1, generations[-1] + 1))
 
 
 def test_the_last_to_bring_the_aliases_along_brings_the_newest_state(

@@ -39,7 +39,8 @@ class PointerEndpoints:
             self._blobs.write(_path(pointer.case), _json(changed), generation=blob)
         except ConflictError as error:
             raise _lost(pointer, self.pointer(pointer.case)) from error
-        self._remember(changed)
+        with suppress(OSError):  # it is committed; what could not be copied now is before the next commit
+            self._remember(changed)
         return changed
 
     def history(self, case: str) -> list[Pointer]:
