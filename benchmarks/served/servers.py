@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -36,7 +36,7 @@ class Server:
     health: str
     body: Callable[[list[float]], Any]
     score: Callable[[Any], float]
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
     folder: Path | None = None
     token: str = ""
 
@@ -138,10 +138,11 @@ def environment(rival: str) -> Path:
 @contextmanager
 def running(server: Server, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """The server's process once it is ready; it and what it started are ended at last."""
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     with log.open("wb") as said:
         process = subprocess.Popen(
             server.command,
-            env=os.environ | dict(server.environment),
+            env=inherited | server.environment,
             cwd=server.folder,
             stdout=said,
             stderr=said,
