@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from components.core.errors import CaseError, EsteiraError, RunError, SetupError
+from pipelines import cloud
 
 if TYPE_CHECKING:
     from components.adapters.ports import Ports
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 models = typer.Typer(no_args_is_help=True, help="Versions of a case's model.")
 runs = typer.Typer(no_args_is_help=True, help="What ran on this machine.")
+cloud.register(app)
 app.add_typer(models, name="models")
 app.add_typer(runs, name="runs")
 
@@ -195,6 +197,32 @@ def stream(
 
     wishes = launch.Wishes(until_idle, most, as_json)
     launch.prepare(case, profiles.load(profile), _ports(profile), wishes).start()
+
+
+@app.command()
+def rehearse(
+    case: Case,
+    profile: ProfileName = "local",
+    start: Annotated[str, typer.Option("--from", help="Replay events from this moment on (ISO 8601).")] = "",
+    rate: Annotated[float, typer.Option(help="Messages per second while the challenger is on trial.")] = 500.0,
+    as_json: Json = False,
+) -> None:
+    """Run the fast pipeline on replayed events, with producer, stream, server and a caller beside it."""
+    from rich.console import Console
+
+    from components.core import profile as profiles
+    from pipelines.launch import console, window
+    from pipelines.launch import rehearse as launch
+
+    wishes = launch.Wishes(window.parse(start, "")[0], rate)
+    done = launch.rehearse(case, profiles.load(profile), wishes, Console(file=sys.stderr if as_json else sys.stdout))
+    if as_json:
+        _print({**asdict(done), "report_page": str(done.finished.report)})
+    else:
+        console.closing(Console(), done.finished.record, done.finished.report)
+        console.beside(Console(), done.published, done.stream, done.calls)
+    if not done.finished.record.whole:
+        raise typer.Exit(RunError.exit_code)
 
 
 @app.command()

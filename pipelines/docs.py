@@ -20,13 +20,11 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from components import ROUTE
+from components import COMPONENTS, ROUTE
 from components.core import case
 from components.core.artifacts import atomic_write
 from components.core.page.route import route_file
 
-_AFTER = {"deploy": ("canary",)}
-"""Components that are not on batch's route, by the one that they follow."""
 _MARK = "<!-- {0}: made by `make docs` -->"
 
 
@@ -59,7 +57,7 @@ def _between(text: str, name: str, body: str) -> str:
 def component_table() -> str:
     """One row per component: what it does, in its own words."""
     rows = ["| component | what it does |", "|---|---|"]
-    for name in [n for step in ROUTE for n in (step, *_AFTER.get(step, ()))]:
+    for name in COMPONENTS:
         doc = importlib.import_module(f"components.{name}.component").__doc__ or ""
         told = " ".join(doc.split()).removeprefix(f"{name}: ")
         rows.append(f"| [{name}](components/{name}/README.md) | {told} |")

@@ -9,11 +9,13 @@ from typing import Any, Literal, cast
 
 import numpy as np
 
+from components.adapters.local.log import Log
 from components.adapters.ports import Listed, Ports
 from components.core import bundle, periods, watermark
 from components.core.case import Case, seconds, section_digest
 from components.core.errors import ArtifactError, CaseError, DataError
 from components.core.events import instant, iso
+from components.core.profile import Profile
 from components.step import Context, fetch_bundle
 
 READS = (
@@ -63,6 +65,8 @@ class Plan:
     listings: Mapping[str, list[Listed]]
     """By source: '' is the events', else a reference's name."""
     watermark: int | None = None
+    log: tuple[int, int] | None = None
+    """For "fast", the offsets [first, end) of the topic that are read."""
 
     def key(self) -> Any:
         """What decides the result beyond the launch's own case, as JSON data."""
@@ -73,6 +77,7 @@ class Plan:
             "case": section_digest(self.case, READS),
             "watermark": self.watermark,
             "reach": back,
+            "log": self.log,
         }
 
     def sources(self) -> list[list[Any]]:
@@ -91,7 +96,23 @@ def _row(listed: Listed) -> list[Any]:
 def make(context: Context, asked: Asked) -> Plan:
     case, digest = _whose(context, asked.purpose)
     seen = _watermark(context.ports, case.name) if asked.purpose == "predict" and asked.start is None else None
-    return Plan(asked, case, digest, listings(context.ports, case), seen)
+    log = _log(context, case.name) if asked.purpose == "fast" else None
+    return Plan(asked, case.of(asked.purpose), digest, listings(context.ports, case), seen, log)
+
+
+def _log(context: Context, case: str) -> tuple[int, int]:
+    """The offsets of the case's topic as it is now. Raises DataError where it is empty."""
+    log = journal(context.profile, case)
+    first, end = log.first, log.end
+    if first == end:
+        remedy = "Let a producer publish to it, or `esteira replay`."
+        raise DataError("topic", "hold messages", case, remedy, where="ingest")
+    return first, end
+
+
+def journal(profile: Profile, case: str) -> Log:
+    """The log of the case's topic: the stream keeps it, from whatever broker it reads."""
+    return Log(profile.path("events") / case)
 
 
 def listings(ports: Ports, case: Case) -> dict[str, list[Listed]]:
@@ -134,18 +155,20 @@ class Window:
         return [iso(self.start), iso(self.stop)]
 
 
-def window(plan: Plan, starts: list[np.datetime64], newest: np.datetime64) -> Window:
+def window(plan: Plan, starts: list[np.datetime64], newest: np.datetime64, *, joint: int | None = None) -> Window:
     """The window of a plan over events in periods that start at `starts` (sorted), the newest event at `newest`.
 
     train: from the oldest period's start to the end of the newest complete one, unless named.
+    fast: the same, from the case's `fast.history` before `joint` on, where the topic takes over from the sources.
     predict: from the watermark, or the score periods' start, through the newest event, unless named; and a warm-up.
     An event dated after now moves neither: one wrong date would end all predictions.
     """
     newest = min(newest, np.datetime64(time.time_ns() // 1000, "us"))
     asked, case = plan.asked, plan.case
     complete = periods.newest_complete_end(newest, case.split.by)
-    if asked.purpose == "train":
-        first = asked.start if asked.start is not None else _micros(starts[0])
+    if asked.purpose != "predict":
+        oldest = _micros(starts[0]) if joint is None else joint - seconds(case.fast.history) * 1_000_000
+        first = asked.start if asked.start is not None else oldest
         stop = asked.stop if asked.stop is not None else _micros(complete)
         return Window(first, max(first, stop), first)
     start = asked.start if asked.start is not None else plan.watermark

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,11 +18,13 @@ from components.adapters.reading import references
 from components.adapters.reading.intake import Intake
 from components.core import artifacts, blocks, events, periods, shards
 from components.core.artifacts import Partition
-from components.core.case import Reference
+from components.core.case import Reference, seconds
 from components.core.errors import DataError
 from components.core.shards import PartitionWriter
+from components.ingest import from_log
 from components.ingest import plan as plans
 from components.ingest.dead_letter import DeadLetter
+from components.ingest.from_log import Streamed
 from components.ingest.plan import Asked, Plan, Window
 from components.ingest.spill import Spill, times_of
 
@@ -67,13 +70,15 @@ def work(context: step.Context, plan: Plan) -> step.Result:
     with Spill(events.schema(plan.case), plan.case.split.by, context.scratch) as spill:
         try:
             joined = {n: _reference(context, plan, n, r, dead) for n, r in plan.case.references.items()}
-            counts = _read_events(context, plan, dead, spill)
+            streamed = _streamed(context, plan, dead)
+            counts = _read_events(context, plan, dead, spill, streamed)
         except DataError:
             if dead.counts:  # what is wrong must be there to look at
                 dead.publish()
             raise
         plans.check_unchanged(context.ports, plan)
-        window = plans.window(plan, list(spill.counts()), spill.newest())
+        joint = streamed.joint if streamed is not None else None
+        window = plans.window(plan, list(spill.counts()), spill.newest(), joint=joint)
         partitions = _write_events(context, plan, window, spill, counts)
     dead.publish()
     _publish_references(context.outputs["references"], joined)
@@ -102,11 +107,20 @@ def _publish_references(root: Path, tables: Mapping[str, pa.Table]) -> None:
     artifacts.publish(root, "references", files=files)
 
 
-def _read_events(context: step.Context, plan: Plan, dead: DeadLetter, spill: Spill) -> Counts:
+def _streamed(context: step.Context, plan: Plan, dead: DeadLetter) -> Streamed | None:
+    if plan.log is None:
+        return None
+    lateness = seconds(context.operations.streaming.lateness)
+    return from_log.read(plans.journal(context.profile, plan.case.name), plan.log, plan.case, lateness, dead)
+
+
+def _read_events(
+    context: step.Context, plan: Plan, dead: DeadLetter, spill: Spill, streamed: Streamed | None
+) -> Counts:
     """All events into the spill; how many records there were, and what became of those that are not in it."""
     case = plan.case
     intake = Intake(case.source, case.columns, plan.listings[""], dead, context.say)
-    dropped = 0
+    dropped = outside = 0
     for rows in intake.rows(context.ports.sources, context.scratch):
         there = np.ones(rows.table.num_rows, dtype=bool)
         for name in case.require:
@@ -115,21 +129,30 @@ def _read_events(context: step.Context, plan: Plan, dead: DeadLetter, spill: Spi
         rows = rows.filter(there)
         table, reasons = events.derive(rows.table, case)
         intake.reject(rows, reasons)
+        if streamed is not None:
+            table, without = streamed.history(table)
+            outside += without
         spill.add(table)
     intake.check("events")
+    if streamed is not None:
+        spill.add(streamed.events)
     duplicate = spill.finish()
     context.say(f"events: {intake.read:,} rows, {intake.bad:,} bad, {dropped:,} dropped, {duplicate:,} duplicate")
     if not spill.counts():
         remedy = "Check 'require', or give a file that has some."
         raise DataError("events", "hold at least one event", f"{dropped} dropped", remedy, where=case.source.path)
-    return {"read": intake.read, "dead_letter": intake.bad, "duplicate": duplicate, "dropped": dropped}
+    counts = {"read": intake.read, "dead_letter": intake.bad, "duplicate": duplicate, "dropped": dropped}
+    counts["outside"] = outside
+    if streamed is not None:
+        counts = dict(Counter(counts) + Counter(streamed.counts))
+    return counts
 
 
 def _write_events(context: step.Context, plan: Plan, window: Window, spill: Spill, counts: Counts) -> list[Partition]:
     """One sorted partition per period; counts what lies outside the window or after the newest complete period."""
     case, asked = plan.case, plan.asked
-    after = "incomplete" if asked.purpose == "train" and asked.stop is None else "outside"
-    counts |= {"good": 0, "incomplete": 0, "outside": 0}
+    after = "incomplete" if asked.purpose != "predict" and asked.stop is None else "outside"
+    counts |= {"good": 0, "incomplete": 0, "outside": counts.get("outside", 0)}
     first, stop = (np.datetime64(time, "us") for time in (window.warmup, window.stop))
     partitions = []
     for start, rows in spill.counts().items():
@@ -152,7 +175,7 @@ def _write_events(context: step.Context, plan: Plan, window: Window, spill: Spil
             writer = PartitionWriter(context.outputs["events"], key, events.schema(case), time=events.EVENT_TIME)
             writer.write(table.take(order))
             partitions.append(writer.close())
-    if not partitions and asked.purpose == "train":
+    if not partitions and asked.purpose != "predict":
         rule = f"fill at least one {case.split.by}, or the window that is named"
         remedy = "Give more history, or a smaller period in 'split'."
         raise DataError("events", rule, f"the newest at {spill.newest()}", remedy, where=case.source.path)
@@ -178,13 +201,13 @@ def _summary(plan: Plan, counts: Counts, window: Window, partitions: list[Partit
     if plan.asked.purpose == "predict" and not _to_score(window, partitions):
         return f"No new rows since {events.iso(window.start)}."
     start, stop = window.texts()
-    parts = [f"{counts[name]:,} {name.replace('_', ' ')}" for name in _OTHERS if counts[name]]
+    parts = [f"{counts[name]:,} {name.replace('_', ' ')}" for name in _OTHERS if counts.get(name)]
     return f"{counts['good']:,} events kept of {counts['read']:,}, for {start} to {stop}" + "".join(
         f", {part}" for part in parts
     )
 
 
-_OTHERS = ("dead_letter", "duplicate", "dropped", "incomplete", "outside")
+_OTHERS = ("labels", "dead_letter", "late", "duplicate", "dropped", "incomplete", "outside")
 
 
 def _to_score(window: Window, partitions: list[Partition]) -> bool:

@@ -10,13 +10,13 @@ from typing import Any
 
 import yaml
 
-from components import ROUTE
+from components import COMPONENTS
 from components.core.artifacts import atomic_write
 from components.core.case import Resources
 from components.core.errors import CaseError
 from pipelines.launch import kfp_light, lint
 
-PIPELINES = ("batch", "predict")
+PIPELINES = ("batch", "predict", "fast")
 _SHELL = "_KFP_RUNTIME=true python3 -m kfp.dsl.executor_main"
 _EXEC = "exec env _KFP_RUNTIME=true python3 -m kfp.dsl.executor_main"
 
@@ -68,8 +68,8 @@ def _without_platform_cache(spec: dict[str, Any]) -> None:
 def _with_resources(spec: dict[str, Any], resources: Mapping[str, Resources]) -> None:
     executors = spec["deploymentSpec"]["executors"]
     for step, wanted in resources.items():
-        if step not in ROUTE:
-            raise CaseError("resources", f"name a step: {', '.join(ROUTE)}", step, "Mend that key of the case.")
+        if step not in COMPONENTS:
+            raise CaseError("resources", f"name a step: {', '.join(COMPONENTS)}", step, "Mend that key of the case.")
         if f"exec-{step}" in executors:
             limits = {"resourceCpuLimit": wanted.cpu, "resourceMemoryLimit": wanted.memory}
             executors[f"exec-{step}"]["container"]["resources"] = {k: v for k, v in limits.items() if v is not None}

@@ -91,6 +91,19 @@ def table(record: RunRecord) -> Table:
     return result
 
 
+def beside(console: Console, published: int, stream: dict[str, int], calls: dict[str, int]) -> None:
+    """What lived beside a rehearsed run: what the stream made of the messages, and what the caller was answered."""
+    parts = [
+        f"{stream.get(name, 0):,} {name.replace('_', ' ')}" for name in ("good", "dead_letter", "late", "duplicate")
+    ]
+    told = f"{published:,} messages published; {stream.get('read', 0):,} read = {' + '.join(parts)}"
+    console.print(
+        f"stream   {told}; {stream.get('labels', 0):,} of the good are labels", highlight=False, soft_wrap=True
+    )
+    answers = ", ".join(f"{count:,} x {status}" for status, count in sorted(calls.items()))
+    console.print(f"server   {answers or 'nobody called'}", highlight=False, soft_wrap=True)
+
+
 def closing(console: Console, record: RunRecord, report: Path) -> None:
     """The table, the version, the verdict with its reasons, and where the report is."""
     console.print()
@@ -103,9 +116,11 @@ def closing(console: Console, record: RunRecord, report: Path) -> None:
         console.print(f"gate     {word}", style="green" if gate["accepted"] else "yellow", highlight=False)
         for reason in gate["reasons"]:
             console.print(f"         {reason}", highlight=False, soft_wrap=True)
-    champion = record.step("deploy").parameters.get("champion")
+    champion = (record.step("canary") if "canary" in record.route else record.step("deploy")).parameters.get("champion")
     if champion:
         console.print(f"champion version {champion}", highlight=False)
+    if told := record.step("canary").summary:
+        console.print(f"canary   {told}", highlight=False, soft_wrap=True)
     if predicted := record.step("predict").summary:
         console.print(f"predict  {predicted}", highlight=False, soft_wrap=True)
     for name in record.failed:

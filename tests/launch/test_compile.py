@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from components import ROUTE
+from components import COMPONENTS
 from components.core.case import Resources
 from components.core.errors import CaseError
 from pipelines.launch import compile
@@ -28,7 +28,7 @@ def test_the_route_that_is_shown_is_the_route_that_is_compiled(pipeline: str) ->
     spec = yaml.safe_load(compile.text(pipeline))
     inner = spec["components"]["comp-exit-handler-1"]["dag"]["tasks"]
     assert set(ROUTES[pipeline]) == {*inner, "notify"}
-    place = {name: ROUTE.index(name) for name in inner}
+    place = {name: COMPONENTS.index(name) for name in inner}
     for name, task in inner.items():
         for before in task.get("dependentTasks", []):
             assert place[before] < place[name]
@@ -50,9 +50,9 @@ def test_resources_for_a_step_that_is_none_are_refused_by_name() -> None:
 
 
 def test_an_unknown_pipeline_is_refused_with_the_list() -> None:
-    with pytest.raises(CaseError, match="'pipeline' must be one of batch, predict. Got 'hourly'"):
+    with pytest.raises(CaseError, match="'pipeline' must be one of batch, predict, fast. Got 'hourly'"):
         compile.text("hourly")
 
 
 def test_all_pipelines_are_written(tmp_path: Path) -> None:
-    assert [path.name for path in compile.write_all(tmp_path)] == ["batch.yaml", "predict.yaml"]
+    assert [path.name for path in compile.write_all(tmp_path)] == ["batch.yaml", "predict.yaml", "fast.yaml"]
