@@ -93,11 +93,10 @@ class Enrichment:
             return both
         events, landings = micros(both.column(EVENT_TIME)), micros(both.column(LABEL_TIME))
         happened = micros(both.column(ARRIVAL)) != NO_TIME
-        newest = np.where(happened, events, landings).max()
         last = np.where(happened | self._waits, events, NO_TIME)
         if self._waits:
             last = np.maximum(last, landings)
-        return both.filter(pa.array(last >= newest - self._kept)).combine_chunks()
+        return both.filter(pa.array(last >= events.max() - self._kept)).combine_chunks()
 
     def __call__(self, state: pa.Table, batch: pa.Table) -> tuple[pa.Table, pa.Table]:
         """The state after the batch, and the batch with the case's reference and window columns added, in order."""

@@ -239,14 +239,17 @@ def test_the_state_holds_the_longest_window_and_the_labels_that_have_not_landed(
     assert kept == [0, 1, 10, 28]
 
 
-def test_labels_that_came_by_themselves_move_the_state_on_and_leave_it_where_no_window_waits() -> None:
+def test_a_label_that_came_by_itself_stays_as_long_as_its_landing_counts_where_a_window_waits() -> None:
     row = {"key": "a", "other": 1.0, "value": 1.0, "label": 1.0}
+    label = row | {"at": 0, "arrival": None, "lands": 40, "landed": 1}
     event = row | {"at": 0, "arrival": 0, "lands": None, "landed": None}
-    label = row | {"at": 0, "arrival": None, "lands": 19, "landed": 1}
-    waiting = Enrichment(make_case(**WINDOWS), {})
-    assert waiting.remember(waiting.empty(), table([event, label])).column("_arrival").to_pylist() == [None]
-    plain = Enrichment(make_case(plain=WINDOWS["plain"]), {})
-    assert plain.remember(plain.empty(), table([event, {**label, "lands": 6}])).column("_arrival").to_pylist() == [0]
+    later = event | {"at": 20, "arrival": 2}
+    for windows, kept in ((WINDOWS, [None, 2]), ({"plain": WINDOWS["plain"]}, [2])):
+        enrichment = Enrichment(make_case(**windows), {})
+        # The landing is yet to come for rows in the order of their events: it moves nothing on.
+        before = enrichment.remember(enrichment.empty(), table([event, label]))
+        assert 0 in before.column("_arrival").to_pylist()
+        assert enrichment.remember(before, table([later])).column("_arrival").to_pylist() == kept
 
 
 def test_a_case_without_windows_keeps_no_state() -> None:
