@@ -12,6 +12,7 @@ import typer
 
 from components.core.errors import CaseError, EsteiraError, RunError, SetupError
 from pipelines import cloud
+from pipelines import cloud
 
 if TYPE_CHECKING:
     from components.adapters.ports import Ports
@@ -436,6 +437,9 @@ def _released(name: str, profile: str, change: Change, *, dry_run: bool, as_json
 
 def _print(data: Any) -> None:
     typer.echo(json.dumps(data, indent=1, sort_keys=True, default=str))
+
+
+cloud.register(app)
 
 
 def main() -> None:

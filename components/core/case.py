@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from components.core import case_rules, metrics
+from components.core import case_rules, cron, metrics
 from components.core.artifacts import canonical_json
 from components.core.columns import ColumnType
 from components.core.errors import CaseError
@@ -377,6 +377,19 @@ class Resources(Strict):
     memory: str | None = Field(default=None, pattern=r"^[0-9]+(Mi|Gi|M|G)$")
 
 
+class Schedule(Strict):
+    """When a pipeline runs by itself: `esteira schedule apply CASE` makes it so."""
+
+    pipeline: str = Field(default="batch", pattern=r"^[a-z]+$")
+    cron: Annotated[str, AfterValidator(cron.canonical)]
+    """Five fields: minute, hour, day of month, month, weekday (0 or sun to 6; 7 is Sunday too)."""
+    time_zone: Annotated[str, AfterValidator(cron.zone)] = "UTC"
+    """Of the IANA database. Kubeflow knows its cluster's only."""
+    concurrency: int = Field(default=1, ge=1, le=10)
+    """So many of its runs may be under way at once; one more is left out."""
+    paused: bool = False
+
+
 class Operations(Strict):
     """Everything about running the model; a change here retrains nothing."""
 
@@ -390,6 +403,8 @@ class Operations(Strict):
     notify: Notify = Notify()
     resources: dict[str, Resources] = {}
     """By step, such as `train: {cpu: "4", memory: 16G}`."""
+    schedules: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")], Schedule] = {}
+    """By a name of your own."""
 
 
 class CaseFile(Operations, Case):

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import yaml
 from pydantic import model_validator
@@ -18,9 +18,11 @@ from pydantic import model_validator
 from components.core.artifacts import canonical_json
 from components.core.case import Strict, validate
 from components.core.errors import CaseError, SetupError
+from components.core.targets import Kubeflow, Vertex
 
 LOCAL_ROOT = ".esteira"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SECRET = re.compile(r"token|key|secret|password|passwd|credential|signature|\bsig\b|auth", re.IGNORECASE)
 
 
 class Address(Strict):
@@ -106,6 +108,8 @@ class Profile(Strict):
     tracking: TrackingAddress = TrackingAddress()
     alerts: Alerts = Alerts()
     jobs: Jobs = Jobs()
+    vertex: Vertex | None = None
+    kubeflow: Kubeflow | None = None
 
     @model_validator(mode="after")
     def _without_secrets(self) -> Self:
@@ -147,9 +151,10 @@ def _secret_path(url: str) -> bool:
 
 
 def _credentials(url: str) -> bool:
-    """Whether a URL brings a password, or over HTTP a name, which may be a token."""
+    """Whether a URL brings a password, a query that names one, or over HTTP a name, which may be a token."""
     place = urlsplit(url)
-    return bool(place.password) or ("@" in place.netloc and place.scheme in ("http", "https"))
+    asked = any(_SECRET.search(name) for name, _ in parse_qsl(place.query, keep_blank_values=True))
+    return bool(place.password) or asked or ("@" in place.netloc and place.scheme in ("http", "https"))
 
 
 def load(name: str, folder: Path | None = None) -> Profile:

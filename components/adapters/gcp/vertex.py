@@ -1,0 +1,191 @@
+"""What Vertex's runs and schedules share: Google's generated clients over REST, our patience, our errors.
+
+The high-level SDK is left out: it looks for the bucket, makes it, asks Resource Manager, and takes seconds to import.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
+
+from components.adapters.patience import Patience
+from components.core.errors import CaseError, EsteiraError, RunError, SetupError
+from components.core.targets import Vertex
+
+T = TypeVar("T")
+PACKAGE = "google.cloud.aiplatform_v1"
+CONSOLE = "https://console.cloud.google.com"
+CALL = 60.0
+"""Seconds that one call may take."""
+_PATIENCE = Patience()
+
+
+class Caller:
+    """Calls of one service in a project and region.
+
+    Parameters
+    ----------
+    service
+        Of aiplatform_v1, such as pipeline_service.
+    credentials
+        Google's; None: the application's default ones.
+    """
+
+    def __init__(self, service: str, at: Vertex, *, patience: Patience | None = None, credentials: Any = None) -> None:
+        self.at, self._patience = at, patience or _PATIENCE
+        name = "".join(word.capitalize() for word in service.split("_")) + "Client"
+        self._make: Callable[..., Any] = getattr(load(f"services.{service}"), name)
+        self._client: Any = None
+        self._credentials = credentials
+
+    def call(self, method: str, *, about: str = "", **arguments: Any) -> Any:
+        """One method's answer, asked again while the service is busy or away.
+
+        Raises
+        ------
+        SetupError, CaseError, RunError
+            Google's errors as ours, but for Conflict and NotFound.
+        """
+        with translated(self.at, about):
+            bound = getattr(self._connected(), method)
+            return self._patience.retry(lambda: bound(**arguments, retry=None, timeout=CALL), transient)
+
+    def _connected(self) -> Any:
+        if self._client is None:
+            from google.api_core.client_options import ClientOptions
+
+            endpoint = self.at.endpoint or f"https://{self.at.region}-aiplatform.googleapis.com"
+            credentials = self._credentials
+            if credentials is None and endpoint.startswith("http://"):
+                from google.auth.credentials import AnonymousCredentials
+
+                credentials = AnonymousCredentials()  # type: ignore[no-untyped-call]
+            options = ClientOptions(api_endpoint=endpoint)
+            self._client = self._make(credentials=credentials, transport="rest", client_options=options)
+        return self._client
+
+
+def load(module: str) -> Any:
+    """A module of aiplatform_v1, without that package's own __init__, which imports forty services in 5 s.
+
+    Raises SetupError where it is not installed.
+    """
+    if PACKAGE not in sys.modules:
+        places = _folders()
+        stubs = {PACKAGE: places, f"{PACKAGE}.types": [f"{place}/types" for place in places]}
+        for name, path in stubs.items():
+            sys.modules[name] = stub = ModuleType(name)
+            stub.__path__ = path
+        try:
+            return importlib.import_module(f"{PACKAGE}.{module}")
+        finally:
+            for name in stubs:
+                del sys.modules[name]
+    return importlib.import_module(f"{PACKAGE}.{module}")
+
+
+def _folders() -> list[str]:
+    try:
+        found = importlib.util.find_spec("google.cloud")
+    except ModuleNotFoundError:
+        found = None
+    places = [Path(p) / "aiplatform_v1" for p in (found.submodule_search_locations or [])] if found else []
+    there = [str(place) for place in places if place.is_dir()]
+    if not there:
+        remedy = "Install google-cloud-aiplatform into this environment: `make setup`."
+        raise SetupError("google-cloud-aiplatform", "be installed", "no such module", remedy, where="vertex")
+    return there
+
+
+def transient(error: Exception) -> bool:
+    """Whether the same call may succeed later; it may also have succeeded already."""
+    from google.api_core import exceptions
+
+    requests: Any = importlib.import_module("requests")  # it has no types
+
+    if isinstance(error, requests.exceptions.ConnectionError | requests.exceptions.Timeout):
+        return "NameResolutionError" not in str(error)
+    kinds = (
+        exceptions.TooManyRequests,
+        exceptions.ServiceUnavailable,
+        exceptions.InternalServerError,
+        exceptions.BadGateway,
+        exceptions.GatewayTimeout,
+        exceptions.RetryError,
+    )
+    return isinstance(error, kinds)
+
+
+@contextmanager
+def translated(at: Vertex, about: str = "") -> Iterator[None]:
+    """Google's errors as ours; Conflict and NotFound are the caller's to understand."""
+    from google.api_core import exceptions
+    from google.auth.exceptions import GoogleAuthError
+
+    requests: Any = importlib.import_module("requests")
+    try:
+        yield
+    except (exceptions.Conflict, exceptions.NotFound):
+        raise
+    except (exceptions.GoogleAPIError, GoogleAuthError, requests.exceptions.RequestException) as error:
+        raise _translation(error, at, about) from error
+
+
+def _translation(error: Exception, at: Vertex, about: str) -> EsteiraError:
+    from google.api_core import exceptions
+    from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
+
+    requests: Any = importlib.import_module("requests")
+    told = words(error)
+    if isinstance(error, DefaultCredentialsError):
+        remedy = "Run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS."
+        return SetupError("credentials", "be there for Vertex AI", told, remedy)
+    if isinstance(error, GoogleAuthError | exceptions.Unauthorized):
+        return SetupError("credentials", "be valid", told, "Run `gcloud auth application-default login`.")
+    if isinstance(error, exceptions.Forbidden):
+        remedy = "Give the account roles/aiplatform.user, and roles/iam.serviceAccountUser on the service account."
+        return SetupError(about or at.parent, "be open to this account", told, remedy)
+    if isinstance(error, requests.exceptions.ConnectionError) and "NameResolutionError" in str(error):
+        return no_service(at, "no such host")
+    if isinstance(error, exceptions.BadRequest):
+        return CaseError(about or "request", "be one that Vertex takes", told, "Mend what it names.")
+    remedy = "Give the same command again, with the same --key: nothing is done twice."
+    return RunError("Vertex", "answer", told, remedy, where=about)
+
+
+def words(error: Exception) -> str:
+    """What the service itself says: Google's error puts the whole address before it."""
+    response = getattr(error, "response", None)
+    try:
+        told = response.json()["error"]["message"] if response is not None else str(error)
+    except (ValueError, KeyError, TypeError):
+        told = str(error)
+    return " ".join(str(told).split())
+
+
+def state(found: Any, known: Mapping[str, Any], prefix: str = "") -> Any:
+    """A message's state as ours. Raises RunError for one that is not known: the wrapper would only warn."""
+    raw = type(found).pb(found)
+    value = raw.DESCRIPTOR.fields_by_name["state"].enum_type.values_by_number.get(raw.state)
+    name = value.name.removeprefix(prefix) if value is not None else str(raw.state)
+    if name not in known:
+        remedy = "Look at it in the console; a newer Esteira may know this state."
+        where = raw.name if hasattr(raw, "name") else raw.task_name
+        raise RunError("state", f"be one that Vertex documents ({', '.join(known)})", name, remedy, where=where)
+    return known[name]
+
+
+def no_service(at: Vertex, told: str) -> SetupError:
+    remedy = f"{at.region!r} has no Vertex AI for project {at.project!r}: choose another region in the profile."
+    return SetupError("vertex.region", "have the service", told, remedy)
+
+
+def seconds(moment: Any) -> float | None:
+    """A proto-plus time stamp, if it is set."""
+    return None if moment is None else float(moment.timestamp())

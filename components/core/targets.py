@@ -1,0 +1,46 @@
+"""Where submitted runs go, as a profile says it: Vertex AI Pipelines and Kubeflow Pipelines. No secrets."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from components.core import cron
+from components.core.case import Strict
+
+_HOST = r"^(https?://\S+)?$"  # no stricter: an error shows the text, and one with a password in it is refused without
+
+
+class Vertex(Strict):
+    project: str = Field(pattern=r"^[a-z][a-z0-9-]{4,28}[a-z0-9]$")
+    region: str = Field(pattern=r"^[a-z]+-[a-z]+[0-9]+$")
+    pipeline_root: str = Field(pattern=r"^gs://[a-z0-9][a-z0-9._-]{1,61}[a-z0-9](/[A-Za-z0-9._/-]*)?$")
+    """Where the runs' artifacts go."""
+    service_account: str = Field(default="", pattern=r"^([^@\s]+@[a-z0-9.-]+\.gserviceaccount\.com)?$")
+    """Whose rights the tasks have; empty: Compute Engine's default account, which has too many."""
+    network: str = Field(default="", pattern=r"^(projects/[0-9]+/global/networks/[a-z][a-z0-9-]*)?$")
+    """The VPC that the tasks are peered with, by project number."""
+    kms_key: str = Field(default="", pattern=r"^(projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+)?$")
+    """The key (CMEK) that encrypts the run and what it makes."""
+    endpoint: str = Field(default="", pattern=_HOST)
+    """Another address of the API. Over http nothing is sent that opens a door: the caller stays anonymous."""
+
+    @property
+    def parent(self) -> str:
+        return f"projects/{self.project}/locations/{self.region}"
+
+
+class Kubeflow(Strict):
+    host: str = Field(pattern=_HOST, min_length=1)
+    """The API's address; its token comes from ESTEIRA_KUBEFLOW_TOKEN or the file ESTEIRA_KUBEFLOW_TOKEN_FILE."""
+    ui: str = Field(default="", pattern=_HOST)
+    """The console's address; empty: the host's."""
+    namespace: str = Field(default="", pattern=r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)?$")
+    """The user's namespace where Kubeflow has several; empty where it has none."""
+    experiment: str = Field(default="esteira", min_length=1, max_length=128)
+    pipeline_root: str = ""
+    """Where the runs' artifacts go; empty: the cluster's own place."""
+    service_account: str = Field(default="", pattern=r"^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?)?$")
+    time_zone: Annotated[str, AfterValidator(cron.zone)] = "UTC"
+    """The cluster's (CRON_SCHEDULE_TIMEZONE of its scheduler): a schedule cannot name its own."""

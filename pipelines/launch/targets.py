@@ -1,0 +1,51 @@
+"""Where runs and schedules are, by the name that stands after --to and --on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from components.adapters.runs import Runs
+from components.core.errors import CaseError, SetupError
+from components.core.profile import Profile
+
+if TYPE_CHECKING:
+    from components.core.targets import Kubeflow, Vertex
+
+CLOUD = ("vertex", "kubeflow")
+NAMES = ("local", *CLOUD)
+
+
+def known(name: str, among: tuple[str, ...] = NAMES, option: str = "--on") -> str:
+    """The target's name. Raises CaseError."""
+    if name not in among:
+        raise CaseError(option, f"be one of {', '.join(among)}", name, "Choose one of them.")
+    return name
+
+
+def runs(profile: Profile, target: str) -> Runs:
+    """The runs on a target of the profile; nothing is asked of it yet. Raises CaseError, SetupError."""
+    known(target, ("vertex",))
+    from components.adapters.gcp.vertex_runs import VertexRuns
+
+    return VertexRuns(vertex(profile))
+
+
+def vertex(profile: Profile) -> Vertex:
+    if profile.vertex is None:
+        remedy = f"Add it to profiles/{profile.name}.yaml."
+        raise CaseError("vertex", "be a section with project, region and pipeline_root", None, remedy, where="profile")
+    return profile.vertex
+
+
+def kubeflow(profile: Profile) -> Kubeflow:
+    if profile.kubeflow is None:
+        remedy = f"Add it to profiles/{profile.name}.yaml."
+        raise CaseError("kubeflow", "be a section with a host", None, remedy, where="profile")
+    return profile.kubeflow
+
+
+def require_shared_blobs(profile: Profile, target: str) -> None:
+    """Tasks of a cloud read the case's bundle through Blobs: a folder of this machine is none of theirs."""
+    if profile.blobs.adapter == "local":
+        remedy = "Name a store that the tasks reach too, or --allow-local-blobs if this folder is mounted there."
+        raise SetupError("profile.blobs", f"be reachable from {target}", str(profile.path("blobs")), remedy)

@@ -1,0 +1,253 @@
+"""What every implementation of Runs keeps, through the real client libraries against servers that keep the APIs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from components.adapters.gcp.vertex_runs import VertexRuns
+from components.adapters.runs import Asked, Runs
+from components.core.errors import CaseError, ConflictError, RunError, SetupError
+from components.core.targets import Vertex
+from tests.servers import released
+from tests.servers.http import Fault, Server
+from tests.servers.vertex.server import PROJECT, REGION, Frame, vertex
+
+ASKED = Asked(
+    "batch",
+    "flights",
+    "3f1c2ab",
+    released.spec(),
+    {"bundle": "b" * 64, "operations": "c" * 64, "profile": "{}", "start": "", "stop": ""},
+)
+
+
+@dataclass
+class Target:
+    """A server, its runs port, and what differs between the servers' ways of being driven."""
+
+    runs: Runs
+    server: Server
+    service: Any
+    create: str
+    """The request that makes a run, as "METHOD PATH"."""
+    patient: Any
+
+    def made(self) -> int:
+        return len(self.service.jobs)
+
+    def course(self, *frames: Frame) -> None:
+        self.service.course = lambda id: list(frames)
+
+
+@pytest.fixture
+def on_vertex() -> Iterator[Target]:
+    with vertex() as (server, service):
+        at = Vertex(project=PROJECT, region=REGION, pipeline_root="gs://esteira-test/runs", endpoint=server.address)
+        patient = lambda patience: VertexRuns(at, patience=patience)  # noqa: E731
+        yield Target(patient(released.IMPATIENT), server, service, r"POST .*/pipelineJobs$", patient)
+
+
+@pytest.fixture(params=["on_vertex"])
+def target(request: pytest.FixtureRequest) -> Target:
+    found: Target = request.getfixturevalue(request.param)
+    return found
+
+
+def test_a_run_is_started_once_per_key(target: Target) -> None:
+    first = target.runs.start(ASKED)
+    second = target.runs.start(ASKED)
+    assert (first.found, second.found) == (False, True)
+    assert first.run.id == second.run.id
+    assert target.made() == 1
+
+
+def test_other_keys_are_other_runs(target: Target) -> None:
+    ids = {target.runs.start(replace(ASKED, key=f"key-{i}")).run.id for i in range(3)}
+    assert len(ids) == target.made() == 3
+
+
+def test_a_start_whose_answer_is_lost_finds_its_run(target: Target) -> None:
+    target.server.faults.append(Fault(target.create))
+    started = target.runs.start(ASKED)
+    assert target.made() == 1
+    assert target.runs.get(started.run.id).id == started.run.id
+
+
+def test_a_start_that_never_arrived_is_made_again(target: Target) -> None:
+    target.server.faults.append(Fault(target.create, done=False))
+    assert not target.runs.start(ASKED).found
+    assert target.made() == 1
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_busy_server_is_asked_again(target: Target, status: int) -> None:
+    target.server.faults.append(Fault(target.create, status, times=3))
+    assert not target.runs.start(ASKED).found
+    assert target.server.called(target.create) == 4
+
+
+def test_a_server_that_stays_busy_is_an_error_that_says_so(target: Target) -> None:
+    target.server.faults.append(Fault(".", 429, times=1000))
+    impatient = target.patient(replace(released.IMPATIENT, deadline=0.05))
+    with pytest.raises(RunError, match="must answer"):
+        impatient.start(ASKED)
+    assert target.made() == 0
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(ASKED, arguments=dict(ASKED.arguments) | {"bundle": "d" * 64}),
+        replace(ASKED, spec=released.spec("predict"), pipeline="batch"),
+    ],
+    ids=["parameters", "pipeline"],
+)
+def test_the_same_key_for_something_else_is_a_conflict(target: Target, other: Asked) -> None:
+    target.runs.start(ASKED)
+    with pytest.raises(ConflictError, match="must be the run that this key had before"):
+        target.runs.start(other)
+    assert target.made() == 1
+
+
+def test_a_run_tells_its_tasks_in_order_and_where_it_is_shown(target: Target) -> None:
+    target.course(
+        Frame("RUNNING", {"ingest": "SUCCEEDED", "validate": "RUNNING"}),
+        Frame("FAILED", {"ingest": "SUCCEEDED", "validate": "FAILED"}, "column x is missing"),
+    )
+    run = target.runs.start(ASKED).run
+    looks = [target.runs.get(run.id) for _ in range(2)]
+    assert [look.state for look in looks] == ["running", "failed"]
+    assert [(t.name, t.state) for t in looks[0].tasks] == [("ingest", "done"), ("validate", "running")]
+    failed = looks[1].tasks[1]
+    assert (failed.name, failed.state, failed.error) == ("validate", "failed", "column x is missing")
+    assert failed.logs.startswith("http")
+    assert run.id in looks[0].address
+    assert looks[1].ended is not None
+
+
+def test_a_state_that_nobody_documents_is_an_error(target: Target) -> None:
+    target.course(Frame("97"))
+    run = target.runs.start(ASKED).run
+    with pytest.raises(RunError, match="'state' must be one that .* documents"):
+        target.runs.get(run.id)
+
+
+def test_a_cancelled_run_ends_as_cancelled(target: Target) -> None:
+    target.course(*[Frame("RUNNING")] * 5)
+    run = target.runs.start(ASKED).run
+    target.runs.cancel(run.id)
+    states = [target.runs.get(run.id).state for _ in range(3)]
+    assert states[-1] == "cancelled"
+    target.runs.cancel(run.id)
+    assert target.runs.get(run.id).state == "cancelled"
+
+
+def test_a_run_that_is_not_there_is_named(target: Target) -> None:
+    for call in (target.runs.get, target.runs.cancel):
+        with pytest.raises(CaseError, match="'RUN' must be one on .*Got 'esteira-batch-none'"):
+            call("esteira-batch-none")
+
+
+def test_runs_are_listed_by_case_the_newest_first(target: Target) -> None:
+    started = [target.runs.start(replace(ASKED, key=f"key-{i}")).run.id for i in range(3)]
+    target.runs.start(replace(ASKED, case="taxi"))
+    assert [run.id for run in target.runs.list("flights")] == started[::-1]
+    assert len(target.runs.list()) == 4
+    assert len(target.runs.list(most=2)) == 2
+    assert {run.case for run in target.runs.list()} == {"flights", "taxi"}
+    assert {run.key for run in target.runs.list("flights")} == {"key-0", "key-1", "key-2"}
+
+
+def test_only_a_run_that_failed_is_retried(target: Target) -> None:
+    target.course(Frame("SUCCEEDED"))
+    run = target.runs.start(ASKED).run
+    target.runs.get(run.id)
+    with pytest.raises(CaseError, match="must have failed or been cancelled"):
+        target.runs.retry(run.id, "again")
+
+
+# Vertex alone
+
+
+def vertex_runs(server: Server, **change: Any) -> VertexRuns:
+    at = {"project": PROJECT, "region": REGION, "pipeline_root": "gs://esteira-test/runs", "endpoint": server.address}
+    return VertexRuns(Vertex.model_validate(at | change), patience=released.IMPATIENT)
+
+
+def test_a_retry_on_vertex_is_a_new_job_of_the_same_pipeline_labelled_with_the_first(on_vertex: Target) -> None:
+    on_vertex.course(Frame("FAILED", {"ingest": "FAILED"}))
+    first = on_vertex.runs.start(ASKED).run
+    on_vertex.runs.get(first.id)
+    second = on_vertex.runs.retry(first.id, "again").run
+    on_vertex.runs.get(second.id)
+    third = on_vertex.runs.retry(second.id, "again-2").run
+    jobs = on_vertex.service.jobs
+    assert len(jobs) == 3
+    assert jobs[second.id].labels["esteira-retry-of"] == jobs[third.id].labels["esteira-retry-of"]
+    assert jobs[second.id].labels["esteira-retry-of"] == jobs[first.id].labels["esteira-key"]
+    assert jobs[second.id].pipeline_spec == jobs[first.id].pipeline_spec
+    assert dict(jobs[second.id].runtime_config.parameter_values) == dict(ASKED.arguments)
+    assert on_vertex.runs.retry(second.id, "again-2").found
+
+
+def test_a_job_on_vertex_has_account_network_key_and_labels_within_the_rules(on_vertex: Target) -> None:
+    kms = f"projects/p/locations/{REGION}/keyRings/r/cryptoKeys/k"
+    account = "run@esteira-test.iam.gserviceaccount.com"
+    runs = vertex_runs(
+        on_vertex.server, service_account=account, network="projects/12/global/networks/vpc", kms_key=kms
+    )
+    long = replace(ASKED, case="c" * 40, key="K" * 72)
+    job = on_vertex.service.jobs[runs.start(long).run.id]
+    assert (job.service_account, job.network, job.encryption_spec.kms_key_name) == (
+        account,
+        "projects/12/global/networks/vpc",
+        kms,
+    )
+    assert re.fullmatch(r"[a-z][a-z0-9-]{0,126}", job.name.rpartition("/")[2])
+    assert set(job.labels) == {"esteira-case", "esteira-pipeline", "esteira-key", "esteira-digest"}
+    assert len(job.labels["esteira-key"]) == len(job.labels["esteira-digest"]) == 32
+    assert job.runtime_config.gcs_output_directory == "gs://esteira-test/runs"
+
+
+def test_a_region_without_the_service_is_told_before_anything_is_made(on_vertex: Target) -> None:
+    with pytest.raises(SetupError, match="'vertex.region' must have the service"):
+        vertex_runs(on_vertex.server, region="mars-north1").probe()
+
+
+@pytest.mark.parametrize("forbidden", [True, False], ids=["right", "project"])
+def test_a_closed_project_names_the_right_that_is_missing(on_vertex: Target, forbidden: bool) -> None:
+    on_vertex.service.forbidden = forbidden
+    project = PROJECT if forbidden else "another-project"
+    with pytest.raises(SetupError, match=r"must be open to this account\. .* Give the account roles/aiplatform\.user"):
+        vertex_runs(on_vertex.server, project=project).probe()
+
+
+def test_a_request_that_vertex_refuses_is_told_with_its_words(on_vertex: Target) -> None:
+    asked = replace(ASKED, arguments=dict(ASKED.arguments) | {"colour": "red"})
+    with pytest.raises(CaseError, match="The pipeline parameter colour is not found in the pipeline job input"):
+        on_vertex.runs.start(asked)
+
+
+def test_absent_credentials_are_told(on_vertex: Target, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
+    with pytest.raises(SetupError, match="'credentials' must be there for Vertex AI"):
+        vertex_runs(on_vertex.server, endpoint="https://127.0.0.1:1").probe()
+
+
+def test_expired_credentials_are_told(on_vertex: Target) -> None:
+    from google.oauth2.credentials import Credentials
+
+    expired = Credentials(
+        None, refresh_token="r", token_uri=f"{on_vertex.server.address}/token", client_id="i", client_secret="planted"
+    )
+    at = Vertex(
+        project=PROJECT, region=REGION, pipeline_root="gs://esteira-test/runs", endpoint=on_vertex.server.address
+    )
+    with pytest.raises(SetupError, match="'credentials' must be valid") as caught:
+        VertexRuns(at, patience=released.IMPATIENT, credentials=expired).probe()
+    assert "planted" not in str(caught.value)

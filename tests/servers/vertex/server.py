@@ -1,0 +1,268 @@
+"""A contract server for Vertex AI's pipeline jobs and schedules: it keeps state and computes nothing.
+
+A job goes through its `course`, one frame with each time it is asked for.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from google.cloud import aiplatform_v1
+from google.protobuf import json_format
+
+from tests.servers import http
+from tests.servers.http import Refused, Request
+from tests.servers.vertex import rules
+
+PROJECT, REGION = "esteira-test", "europe-west1"
+PARENT = f"projects/{PROJECT}/locations/{REGION}"
+_QUERY = {"$alt", "pipelineJobId", "filter", "orderBy", "pageSize", "pageToken", "updateMask"}
+_ENDED = ("SUCCEEDED", "FAILED", "CANCELLED")
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What a job looks like at one moment: its state, and its tasks' by name."""
+
+    state: str
+    tasks: Mapping[str, str] = field(default_factory=dict)
+    error: str = ""
+
+
+@dataclass
+class Vertex:
+    """The service. `courses` gives a new job's frames; without it, it succeeds at its third look."""
+
+    jobs: dict[str, aiplatform_v1.PipelineJob] = field(default_factory=dict)
+    schedules: dict[str, aiplatform_v1.Schedule] = field(default_factory=dict)
+    operations: dict[str, list[Any]] = field(default_factory=dict)
+    frames: dict[str, list[Frame]] = field(default_factory=dict)
+    course: Callable[[str], list[Frame]] | None = None
+    forbidden: bool = False
+    clock: float = field(default_factory=lambda: float(int(time.time())))
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    def refusal(self, refused: Refused) -> Any:
+        return {"error": {"code": refused.status, "message": refused.message, "status": refused.reason}}
+
+    def answer(self, request: Request) -> Any:
+        unknown = set(request.query) - _QUERY
+        if unknown:
+            raise rules.invalid(f"Unknown query parameters {sorted(unknown)}")
+        if self.forbidden:
+            raise Refused(403, "PERMISSION_DENIED", "Permission 'aiplatform.pipelineJobs.list' denied")
+        match = re.fullmatch(
+            r"/(?:v1|ui)/projects/([^/]+)/locations/([^/]+)/(\w+)(?:/([^/:]+))?(?::(\w+))?", request.path
+        )
+        if match is None:
+            raise Refused(404, "NOT_FOUND", "no such method")
+        project, region, collection, id, verb = match.groups()
+        if project != PROJECT:
+            raise Refused(403, "PERMISSION_DENIED", f"Permission denied on resource project {project}.")
+        if region != REGION:
+            raise Refused(404, "NOT_FOUND", f"Location {region} is not found or access is unauthorized.")
+        name = f"_{request.method.lower()}_{collection}{'_one' if id else ''}{'_' + verb if verb else ''}"
+        method = getattr(self, name, None)
+        if method is None:
+            raise Refused(404, "NOT_FOUND", f"no method {name}")
+        self.clock += 1
+        return method(request, id) if id else method(request)
+
+    # jobs
+
+    def _post_pipelineJobs(self, request: Request) -> Any:
+        id = request.query.get("pipelineJobId", "")
+        if not re.fullmatch(r"[a-z][a-z0-9-]{0,127}", id):
+            raise rules.invalid(f"pipeline_job_id {id!r}")
+        found = rules.job(request.json(), REGION)
+        if id in self.jobs:
+            raise Refused(409, "ALREADY_EXISTS", f"The PipelineJob {PARENT}/pipelineJobs/{id} already exists.")
+        return self._written(self.add(id, found))
+
+    def add(self, id: str, found: aiplatform_v1.PipelineJob) -> aiplatform_v1.PipelineJob:
+        found.name = f"{PARENT}/pipelineJobs/{id}"
+        found.create_time = _moment(self.clock)
+        found.state = aiplatform_v1.PipelineState.PIPELINE_STATE_PENDING
+        self.jobs[id] = found
+        self.frames[id] = self.course(id) if self.course else usual(found)
+        return found
+
+    def _get_pipelineJobs_one(self, request: Request, id: str) -> Any:
+        found = self._there(self.jobs, id, "PipelineJob")
+        if self.frames[id]:
+            self._show(found, self.frames[id].pop(0))
+        return self._written(found)
+
+    def _get_pipelineJobs(self, request: Request) -> Any:
+        found = [j for j in self.jobs.values() if _wanted(j, request.query.get("filter", ""))]
+        if request.query.get("orderBy", "") == "create_time desc":
+            found.sort(key=lambda j: j.create_time.timestamp(), reverse=True)
+        page, token = _page(found, request)
+        listed = [self._written(job) for job in page]
+        for job in listed:
+            job.pop("jobDetail", None)
+        return {"pipelineJobs": listed, **token}
+
+    def _post_pipelineJobs_one_cancel(self, request: Request, id: str) -> Any:
+        found = self._there(self.jobs, id, "PipelineJob")
+        state = found.state.name.removeprefix("PIPELINE_STATE_")
+        if state in _ENDED:
+            raise Refused(400, "FAILED_PRECONDITION", f"The PipelineJob is in state {state}.")
+        self._show(found, Frame("CANCELLING"))
+        self.frames[id] = [Frame("CANCELLING"), Frame("CANCELLED")]
+        return {}
+
+    def _show(self, found: aiplatform_v1.PipelineJob, frame: Frame) -> None:
+        number = getattr(aiplatform_v1.PipelineState, f"PIPELINE_STATE_{frame.state}", None)
+        found.state = number if number is not None else int(frame.state)
+        if frame.error:
+            found.error = {"code": 9, "message": frame.error}
+        if frame.state in _ENDED:
+            found.end_time = _moment(self.clock)
+        if frame.tasks:
+            details = [self._detail(i, n, s, frame.error) for i, (n, s) in enumerate(frame.tasks.items())]
+            found.job_detail = aiplatform_v1.PipelineJobDetail(task_details=details)
+
+    def _detail(self, index: int, name: str, state: str, error: str) -> Any:
+        detail = aiplatform_v1.PipelineTaskDetail(task_id=index + 1, task_name=name, state=state)
+        detail.start_time = _moment(self.clock + index / 100)
+        job = f"projects/123/locations/{REGION}/customJobs/{1000 + index}"
+        detail.executor_detail = {"container_detail": {"main_job": job}}
+        if state == "FAILED":
+            detail.error = {"code": 9, "message": error or "The replica exited with a non-zero status."}
+        return detail
+
+    # schedules
+
+    def _post_schedules(self, request: Request) -> Any:
+        found = rules.schedule(request.json(), PARENT)
+        id = str(4_000_000_000 + next(self.numbers))
+        found.name = f"{PARENT}/schedules/{id}"
+        found.create_time = _moment(self.clock)
+        found.start_time = found.start_time or found.create_time
+        found.state = aiplatform_v1.Schedule.State.ACTIVE
+        found.next_run_time = _moment(self.clock + 3600)
+        self.schedules[id] = found
+        return self._written(found)
+
+    def _get_schedules(self, request: Request) -> Any:
+        if request.query.get("filter"):
+            raise rules.invalid("this server has no filter for schedules")
+        page, token = _page(list(self.schedules.values()), request)
+        return {"schedules": [self._written(schedule) for schedule in page], **token}
+
+    def _get_schedules_one(self, request: Request, id: str) -> Any:
+        return self._written(self._there(self.schedules, id, "Schedule"))
+
+    def _patch_schedules_one(self, request: Request, id: str) -> Any:
+        there = self._there(self.schedules, id, "Schedule")
+        mask = [_snake(path) for path in request.query.get("updateMask", "").split(",")]
+        known = {"display_name", "cron", "max_concurrent_run_count", "max_concurrent_active_run_count"}
+        known |= {"create_pipeline_job_request", "allow_queueing", "start_time", "end_time", "max_run_count"}
+        if not set(mask) <= known:
+            raise rules.invalid(f"update_mask {mask}")
+        given = aiplatform_v1.Schedule.pb(rules.parsed(aiplatform_v1.Schedule, request.json()))
+        raw = aiplatform_v1.Schedule.pb(there)
+        changed = type(raw)()
+        changed.CopyFrom(raw)
+        for path in mask:
+            if path not in {f.name for f, _ in given.ListFields()}:
+                raise rules.invalid(f"{path} cannot be unset")
+            changed.ClearField(path)
+            one = getattr(given, path)
+            getattr(changed, path).CopyFrom(one) if hasattr(one, "CopyFrom") else setattr(changed, path, one)
+        rules.check_schedule(aiplatform_v1.Schedule.wrap(changed), PARENT)
+        raw.CopyFrom(changed)
+        there.update_time = _moment(self.clock)
+        return self._written(there)
+
+    def _post_schedules_one_pause(self, request: Request, id: str) -> Any:
+        found = self._there(self.schedules, id, "Schedule")
+        if found.state != aiplatform_v1.Schedule.State.ACTIVE:
+            raise Refused(400, "FAILED_PRECONDITION", "The schedule is not active.")
+        found.state = aiplatform_v1.Schedule.State.PAUSED
+        return {}
+
+    def _post_schedules_one_resume(self, request: Request, id: str) -> Any:
+        asked = rules.parsed(aiplatform_v1.ResumeScheduleRequest, request.json())
+        found = self._there(self.schedules, id, "Schedule")
+        if found.state != aiplatform_v1.Schedule.State.PAUSED:
+            raise Refused(400, "FAILED_PRECONDITION", "The schedule is not paused.")
+        found.state, found.catch_up = aiplatform_v1.Schedule.State.ACTIVE, asked.catch_up
+        return {}
+
+    def _delete_schedules_one(self, request: Request, id: str) -> Any:
+        self._there(self.schedules, id, "Schedule")
+        del self.schedules[id]
+        operation = str(next(self.numbers))
+        self.operations[operation] = [False, True]
+        return {"name": f"{PARENT}/schedules/{id}/operations/{operation}", "done": False}
+
+    def fire(self, id: str) -> str:
+        """What the schedule does when its time comes; the new job's id."""
+        found = self.schedules[id]
+        raw = aiplatform_v1.PipelineJob.pb(found.create_pipeline_job_request.pipeline_job)
+        copy = type(raw)()
+        copy.CopyFrom(raw)
+        job = aiplatform_v1.PipelineJob.wrap(copy)
+        job.schedule_name = found.name
+        return self.add(f"scheduled-{next(self.numbers)}", job).name.rpartition("/")[2]
+
+    def _there(self, kept: dict[str, Any], id: str, kind: str) -> Any:
+        if id not in kept:
+            raise Refused(404, "NOT_FOUND", f"The {kind} {id} does not exist.")
+        return kept[id]
+
+    def _written(self, message: Any) -> dict[str, Any]:
+        raw = type(message).pb(message)
+        data: dict[str, Any] = json_format.MessageToDict(raw, use_integers_for_enums=True)
+        return data
+
+
+def usual(job: aiplatform_v1.PipelineJob) -> list[Frame]:
+    """Begun, half done, done."""
+    spec = json_format.MessageToDict(aiplatform_v1.PipelineJob.pb(job).pipeline_spec)
+    names = [name.removeprefix("exec-") for name in spec["deploymentSpec"]["executors"]]
+    half = {name: "SUCCEEDED" if i < len(names) // 2 else "RUNNING" for i, name in enumerate(names)}
+    return [Frame("RUNNING"), Frame("RUNNING", half), Frame("SUCCEEDED", dict.fromkeys(names, "SUCCEEDED"))]
+
+
+def _wanted(job: aiplatform_v1.PipelineJob, text: str) -> bool:
+    """The filter, of which this server knows `labels.NAME="VALUE"` and `labels.NAME:*`."""
+    if not text:
+        return True
+    match = re.fullmatch(r'labels\.([a-z0-9_-]+)(?:="([^"]*)"|:\*)', text)
+    if match is None:
+        raise rules.invalid(f"Invalid filter {text!r}")
+    return match[1] in job.labels if match[2] is None else job.labels.get(match[1]) == match[2]
+
+
+def _page(found: list[Any], request: Request) -> tuple[list[Any], dict[str, str]]:
+    size, start = int(request.query.get("pageSize", 0)) or 50, int(request.query.get("pageToken") or 0)
+    more = {"nextPageToken": str(start + size)} if start + size < len(found) else {}
+    return found[start : start + size], more
+
+
+def _snake(path: str) -> str:
+    return re.sub(r"([A-Z])", lambda m: f"_{m[1].lower()}", path)
+
+
+def _moment(seconds: float) -> Any:
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+    stamp = Timestamp()
+    stamp.FromNanoseconds(int(seconds * 1e9))
+    return stamp
+
+
+@contextmanager
+def vertex() -> Iterator[tuple[http.Server, Vertex]]:
+    service = Vertex()
+    with http.serving(service) as server:
+        yield server, service
