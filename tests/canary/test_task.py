@@ -1,54 +1,107 @@
-"""canary: what promotes a challenger, what aborts it, and what a kill or a person in between does."""
+"""canary: what promotes a challenger, what aborts it, and what a person or a kill in between does."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from components.adapters import release
+from components.adapters.local.endpoints import PointerEndpoints
+from components.adapters.ports import Pointer
+from components.canary import task
+from components.core import artifacts
+from components.core.profile import Profile
+from tests import processes
+from tests.canary import killed
 from tests.canary.conftest import OPPOSITE, Canary, Traffic
+from tests.toy import NAME
 
 Make = Callable[..., Canary]
+PROMOTED = {"champion": "2", "state": "promote"}
+ABORTED = {"champion": "1", "state": "abort"}
 
 
 def states(canary: Canary) -> dict[str, str]:
     return {finding["name"]: finding["state"] for finding in canary.found()["findings"]}
 
 
-def test_a_good_challenger_is_promoted(make: Make) -> None:
+def reason(canary: Canary) -> str:
+    """The first."""
+    told: str = canary.found()["reasons"][0]
+    return told
+
+
+def at(monkeypatch: pytest.MonkeyPatch, *steps: Callable[[], object]) -> None:
+    """A clock that ticks once before each step's doing, and then stands past the deadline."""
+
+    def moments(start: float) -> Iterator[float]:
+        for second, step in enumerate(steps):
+            yield float(second)
+            step()
+        yield 1e6
+
+    monkeypatch.setattr(task, "_moments", moments)
+
+
+def test_a_good_challenger_is_promoted_with_its_reasons(make: Make) -> None:
     canary = make()
     canary.begin()
     canary.serve(Traffic(1), Traffic(2))
     result = canary.run()
-    assert result.parameters == {"champion": "2", "state": "promote"}
+    assert result.parameters == PROMOTED
+    assert result.summary == "Version 2 is champion after version 1. It passed 3 rules of the canary."
+    assert result.rows_in == 400
     assert states(canary) == {"error rate": "passed", "latency": "passed", "agreement": "passed"}
     now = canary.pointer()
     assert (now.champion, now.previous, now.challenger, now.split) == (2, 1, None, 0)
+    assert now.by == "the canary of job-1"
+    assert now.why == " ".join(canary.found()["reasons"])
+    assert now.why.startswith(
+        "0 % of the challenger's requests failed and 0 % of the champion's; the difference is at most 2.63 points "
+        "(95 % confidence), within the limit of 5 points. The 95th percentile of the latency is "
+    )
 
 
-@pytest.mark.parametrize(
-    ("rule", "traffic"),
-    [
-        ("error rate", Traffic(2, failing=0.3)),
-        ("latency", Traffic(2, ms=12.0)),
-    ],
-)
-def test_a_harmful_challenger_is_aborted(make: Make, rule: str, traffic: Traffic) -> None:
+def test_one_that_fails_is_aborted(make: Make) -> None:
     canary = make()
     canary.begin()
-    canary.serve(Traffic(1), traffic)
-    result = canary.run()
-    assert result.parameters == {"champion": "1", "state": "abort"}
-    assert states(canary)[rule] == "failed"
+    canary.serve(Traffic(1), Traffic(2, failing=0.3))
+    assert canary.run().parameters == ABORTED
+    assert reason(canary).startswith(
+        "30.3 % of the challenger's requests failed and 0 % of the champion's; the difference is"
+    )
     assert canary.pointer().challenger is None
+
+
+def test_a_slow_one_is_aborted(make: Make) -> None:
+    canary = make()
+    canary.begin()
+    canary.serve(Traffic(1), Traffic(2, ms=12.0))
+    assert canary.run().parameters == ABORTED
+    assert reason(canary).startswith("The 95th percentile of the latency is ")
+    assert reason(canary).endswith("beyond the limit of 1.5.")
 
 
 def test_one_that_decides_otherwise_is_aborted(make: Make) -> None:
     canary = make()
     canary.begin(OPPOSITE)
     canary.serve(Traffic(1), Traffic(2, opposite=True))
-    assert canary.run().parameters == {"champion": "1", "state": "abort"}
-    assert states(canary)["agreement"] == "failed"
+    result = canary.run()
+    assert result.parameters == ABORTED
+    assert reason(canary).startswith(
+        "The champion decides alike on 0 % of the challenger's requests; the share is at most "
+    )
+    assert result.summary.startswith(
+        "Version 2 is challenger no more; version 1 has all of the traffic. The champion dec"
+    )
 
 
 def test_one_that_is_worse_on_matured_labels_is_aborted(make: Make) -> None:
@@ -56,12 +109,320 @@ def test_one_that_is_worse_on_matured_labels_is_aborted(make: Make) -> None:
     canary.begin()
     canary.serve(Traffic(1, right=0.9), Traffic(2, right=0.3))
     canary.land()
-    assert canary.run().parameters == {"champion": "1", "state": "abort"}
+    assert canary.run().parameters == ABORTED
     assert states(canary)["accuracy"] == "failed"
+    assert reason(canary).startswith("On matured labels accuracy is 0.3")
 
 
 def test_no_traffic_is_no_promotion(make: Make) -> None:
     canary = make(deadline="1s")
     canary.begin()
-    assert canary.run().parameters == {"champion": "1", "state": "abort"}
-    assert canary.found()["reasons"][0].startswith("Insufficient data for error rate: 0 of the champion")
+    assert canary.run().parameters == ABORTED
+    assert reason(canary) == (
+        "Insufficient data for error rate: 0 of the champion and 0 of the challenger by the deadline, "
+        "and 100 samples are asked for."
+    )
+
+
+def test_rules_that_pass_wait_for_labels_and_never_stand_in_for_them(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    canary = make(quality={"accuracy": 0.2})
+    canary.begin()
+    canary.serve(Traffic(1, right=0.9), Traffic(2))
+    at(monkeypatch, lambda: None)
+    assert canary.run().parameters == ABORTED
+    assert reason(canary).startswith("Insufficient data for accuracy: 0 of the champion and 0 of the challenger")
+    looks = canary.found()["looks"]
+    assert [[f["state"] for f in look["findings"]] for look in looks] == [
+        ["passed", "passed", "passed", "waiting"],
+        ["passed", "passed", "passed", "failed"],
+    ]
+
+
+def test_labels_that_land_meanwhile_decide(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    canary = make(quality={"accuracy": 0.2})
+    canary.begin()
+    at(
+        monkeypatch,
+        lambda: canary.serve(Traffic(1, count=60, right=0.9), Traffic(2, count=60, right=0.9)),
+        lambda: canary.land(),
+        lambda: canary.serve(Traffic(1, right=0.9), Traffic(2, right=0.9)),
+        lambda: canary.land(),
+    )
+    assert canary.run().parameters == PROMOTED
+    labelled = [look["findings"][3]["samples"]["challenger"] for look in canary.found()["looks"]]
+    assert labelled == [0, 0, 60, 60, 260]
+
+
+def test_an_entity_that_is_predicted_twice_has_one_label(make: Make) -> None:
+    canary = make(quality={"accuracy": 0.2}, deadline="1s")
+    canary.begin()
+    canary.serve(Traffic(1, count=70, right=0.9), Traffic(2, count=70, right=0.9))
+    canary.served = 0
+    canary.serve(Traffic(1, count=70), Traffic(2, count=70), server="b")
+    canary.land()
+    canary.run()
+    assert canary.found()["counts"]["challenger"] == {
+        "requests": 140, "failed": 0, "timed": 140, "compared": 140, "labelled": 70
+    }  # fmt: skip
+
+
+def test_what_was_before_the_canary_does_not_count(make: Make) -> None:
+    canary = make(deadline="1s")
+    canary.begin()
+    canary.since -= 3600
+    canary.serve(Traffic(1), Traffic(2))
+    assert canary.run().parameters == ABORTED
+    assert canary.found()["counts"]["champion"]["requests"] == 0
+
+
+def test_the_streams_windows_count_once_however_often_they_are_written(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    canary = make()
+    canary.begin()
+    at(
+        monkeypatch,
+        lambda: canary.stream(Traffic(1, count=40), Traffic(2, count=40)),
+        lambda: canary.stream(Traffic(1, count=90), Traffic(2, count=90)),
+        lambda: canary.stream(Traffic(1, count=150), Traffic(2, count=150)),
+    )
+    assert canary.run().parameters == PROMOTED
+    counted = [look["findings"][0]["samples"]["challenger"] for look in canary.found()["looks"]]
+    assert counted == [0, 40, 90, 150]
+
+
+def test_latencies_of_the_stream_and_of_servers_do_not_mix(make: Make) -> None:
+    canary = make()
+    canary.begin()
+    canary.serve(Traffic(1), Traffic(2))
+    canary.stream(Traffic(1, count=90, ms=900.0), Traffic(2, count=90, ms=900.0))
+    canary.run()
+    assert canary.found()["counts"]["challenger"] == {
+        "requests": 290, "failed": 0, "timed": 200, "compared": 290, "labelled": 0
+    }  # fmt: skip
+    assert "The 95th percentile of the latency is 6.07 ms for the challenger" in canary.found()["reasons"][1]
+
+
+def test_a_request_of_several_rows_is_one_request_and_agrees_by_its_rows(make: Make) -> None:
+    canary = make(agreement=0.4)
+    canary.begin()
+    canary.serve(Traffic(1), Traffic(2, rows=2))
+    lines = canary.lines(Traffic(2, count=120, rows=2), seed=9)
+    for line in lines:
+        line["decision"] = [line["decision"][0], str(1 - int(line["decision"][1]))]
+    data = b"\n".join(json.dumps(line).encode() for line in lines)
+    canary.toy.ports.blobs.write("inference/toy/z/00000001.jsonl", data)
+    assert canary.run().parameters == PROMOTED
+    (agreement,) = [f for f in canary.found()["findings"] if f["name"] == "agreement"]
+    assert agreement["samples"]["challenger"] == 320
+    assert canary.found()["counts"]["challenger"]["requests"] == 320
+
+
+def test_torn_lines_and_what_servers_dropped_are_told(make: Make) -> None:
+    canary = make()
+    canary.begin()
+    canary.serve(Traffic(1), Traffic(2), dropped=4, also=[b'{"id": "torn'])
+    canary.run()
+    assert canary.found()["log"] == {"bad": 1, "dropped": {"a": 4}, "requests": 400, "segments": 1, "waiting": 0}
+
+
+def test_a_champion_whose_input_the_log_lacks_is_not_asked_and_the_page_says_which(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    canary = make(deadline="1s")
+    canary.begin()
+    lines = canary.lines(Traffic(1)) + canary.lines(Traffic(2))
+    for line in lines:
+        line["inputs"] = [{"x": row["x"]} for row in line["inputs"]]
+    data = b"\n".join(json.dumps(line).encode() for line in lines)
+    canary.toy.ports.blobs.write("inference/toy/a/00000001.jsonl", data)
+    assert canary.run().parameters == ABORTED
+    assert reason(canary).startswith("Insufficient data for agreement: 0 of the challenger")
+    assert canary.found()["lacking"] == ["z (double)", "kind (string)"]
+    assert "z (double), kind (string)" in (canary.out() / "index.html").read_text()
+
+
+def test_regression_has_no_agreement(make: Make) -> None:
+    canary = make("regression", agreement=0.99)
+    canary.begin(((1.1,), (0.0,)))
+    canary.serve(Traffic(1), Traffic(2))
+    assert canary.run().parameters == PROMOTED
+    assert states(canary) == {"error rate": "passed", "latency": "passed"}
+
+
+@pytest.mark.parametrize("act", ["rollback", "abort", "promote another"])
+def test_a_person_in_the_middle_wins(make: Make, monkeypatch: pytest.MonkeyPatch, act: str) -> None:
+    canary = make()
+    canary.begin()
+    ports = canary.toy.ports
+
+    def person() -> None:
+        if act == "abort":
+            release.abort(ports, NAME, by="ana", why="looks odd")
+        elif act == "rollback":
+            release.rollback(ports, NAME, to=2, by="ana", why="looks odd")
+        else:
+            third = canary.toy.register(canary.toy.model("third", OPPOSITE))
+            release.promote(ports, NAME, third, by="ana", why="looks odd")
+        canary.serve(Traffic(1), Traffic(2))
+
+    at(monkeypatch, person)
+    result = canary.run()
+    after = canary.pointer()
+    assert (after.by, after.why) == ("ana", "looks odd")
+    assert result.parameters == {"champion": str(after.champion), "state": "overtaken"}
+    assert result.summary == "The canary stops: ana changed what is live meanwhile: looks odd"
+
+
+def test_a_person_who_is_faster_by_a_moment_wins(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    canary = make()
+    canary.begin()
+    canary.serve(Traffic(1), Traffic(2))
+    change = PointerEndpoints.change
+
+    def late(self: PointerEndpoints, pointer: Pointer) -> Pointer:
+        now = self.pointer(NAME)
+        change(self, replace(now, challenger=None, split=0, by="ana", why="stop"))
+        return change(self, pointer)
+
+    monkeypatch.setattr(PointerEndpoints, "change", late)
+    assert canary.run().parameters == {"champion": "1", "state": "overtaken"}
+    assert canary.pointer().by == "ana"
+
+
+def test_sigterm_leaves_the_challenger_and_the_next_run_goes_on(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    canary = make()
+    canary.begin()
+    before, handler = canary.pointer(), signal.getsignal(signal.SIGTERM)
+    with monkeypatch.context() as patch:
+        at(patch, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(SystemExit):
+            canary.run()
+    signal.signal(signal.SIGTERM, handler)
+    assert canary.pointer() == before
+    canary.serve(Traffic(1), Traffic(2))
+    assert canary.run().parameters == PROMOTED
+
+
+def test_the_deadline_is_counted_from_the_pointers_change_whoever_runs_again(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    canary = make(deadline="60s")
+    canary.begin()
+    now = time.time()
+    monkeypatch.setattr(task.time, "time", lambda: now + 61)
+    assert canary.run().parameters == ABORTED
+    assert canary.found()["seconds"] > 60
+
+
+@pytest.mark.slow
+def test_a_kill_at_any_side_effect_and_another_run_end_as_one_without(make: Make, tmp_path: Path) -> None:
+    canary = make()
+    canary.begin()
+    canary.serve(Traffic(1), Traffic(2))
+    template, n, deaths = canary.toy.ports.profile.path(""), 0, 0
+    while True:
+        n += 4
+        root = tmp_path / f"kill-{n}"
+        shutil.copytree(template, root)
+        profile = Profile.from_json(canary.toy.launch.profile).model_copy(update={"root": str(root)})
+        launch = replace(canary.toy.launch, profile=profile.to_json())
+        out = tmp_path / f"out-{n}"
+        died = processes.dies_at(n, killed.judge, launch, str(out))
+        deaths += died
+        there = Canary(replace(canary.toy, launch=launch))
+        result = task.run(launch, version="2", canary=str(out))
+        assert result.parameters == PROMOTED
+        assert artifacts.verify(out, "canary").info == {"state": "promote"}
+        assert [p.champion for p in there.toy.ports.endpoints.history(NAME)] == [1, 1, 2]
+        assert there.toy.ports.tables.windows("live_toy") == ["server-a-00000001"]
+        if not died:
+            break
+    assert deaths > 5
+
+
+@pytest.mark.parametrize(
+    ("version", "summary"),
+    [
+        ("", "Nothing to observe: there is no new version"),
+        ("1", "Nothing to observe: version 1 is champion already"),
+        ("3", "Nothing to observe: version 3 is not the challenger (test: try it)"),
+    ],
+)
+def test_with_nothing_to_do_it_says_why(make: Make, version: str, summary: str) -> None:
+    canary = make()
+    canary.begin()
+    before = canary.pointer()
+    result = canary.run(version)
+    assert result.parameters == {"champion": "1", "state": "nothing"}
+    assert result.summary == summary
+    assert canary.pointer() == before
+    assert summary in (canary.out() / "index.html").read_text()
+
+
+def test_without_any_pointer_there_is_no_champion(make: Make) -> None:
+    canary = make()
+    assert canary.run("").parameters == {"champion": "", "state": "nothing"}
+
+
+@pytest.mark.parametrize("version", ["0", "-1", "two", "1.0", "٢", "2\n"])
+def test_a_version_is_a_number(make: Make, version: str, capsys: pytest.CaptureFixture[str]) -> None:
+    canary = make()
+    canary.begin()
+    with pytest.raises(SystemExit) as caught:
+        canary.run(version)
+    assert caught.value.code == 2
+    told = capsys.readouterr().err.strip()
+    assert told == (
+        f"[canary] 'version' must be a registered version's number. Got {version!r}. Hand over register's output."
+    )
+
+
+def test_a_challenger_that_is_altered_meanwhile_is_aborted(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    canary = make()
+    canary.begin()
+
+    def harm() -> None:
+        (canary.toy.ports.registry.fetch(NAME, 2) / "model.onnx").write_bytes(b"other")
+        canary.serve(Traffic(1), Traffic(2))
+
+    at(monkeypatch, harm)
+    assert canary.run().parameters == ABORTED
+    assert reason(canary).startswith("Version 2 cannot be promoted. ")
+
+
+def test_a_run_that_was_killed_after_its_decision_repeats_it(make: Make) -> None:
+    canary = make()
+    canary.begin()
+    canary.serve(Traffic(1), Traffic(2, failing=0.5))
+    first = canary.run()
+    before = canary.pointer()
+    again = canary.run()
+    assert (first.parameters, again.parameters) == (ABORTED, ABORTED)
+    assert canary.pointer() == before
+    assert again.summary == before.why
+    assert canary.run(job="job-2").parameters == {"champion": "1", "state": "nothing"}
+
+
+def test_progress_is_said_at_each_look(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
+    canary = make()
+    canary.begin()
+    canary.serve(Traffic(1), Traffic(2))
+    canary.run()
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == "[canary] version 2 has 50 % of the traffic, version 1 the rest"
+    assert second.endswith("s: error rate passed, latency passed, agreement passed")
+
+
+@pytest.mark.parametrize("challenger", [Traffic(2), Traffic(2, failing=1.0), Traffic(2, count=5), Traffic(2, count=0)])
+def test_every_page_is_drawn_whole(make: Make, challenger: Traffic) -> None:
+    canary = make(deadline="1s", quality={"roc_auc": 0.5})
+    canary.begin()
+    canary.serve(Traffic(1, right=0.9), replace(challenger, right=0.9))
+    canary.land()
+    canary.run()
+    page = (canary.out() / "index.html").read_text()
+    assert "Not shown" not in page
+    assert "NaN" not in (canary.out() / "canary.json").read_text()
