@@ -118,8 +118,8 @@ def numbered(rows: pa.Table, arrived: pa.Table, landed: pa.Table) -> pa.Table:
 def bits(column: pa.ChunkedArray) -> list[Any]:
     flat = column.combine_chunks()
     if pa.types.is_floating(flat.type):
-        return np.asarray(flat.fill_null(np.nan)).view(np.int64).tolist()
-    return flat.to_pylist()
+        return list(np.asarray(flat.fill_null(np.nan)).view(np.int64))
+    return list(flat.to_pylist())
 
 
 def test_what_the_stream_saw_and_scored_is_what_batch_makes_of_the_logged_arrivals(flights: Flights) -> None:
