@@ -122,6 +122,18 @@ def test_the_base_of_these_tests_is_a_case() -> None:
         ("model.threshold", {"false_positive_cost": 1}, "give both costs or neither"),
         ("gate.confidence", 0.2, "'gate.confidence' must be greater than 0.5. Got 0.2."),
         ("resources", {"train": {"memory": "lots"}}, "'resources.train.memory' must"),
+        ("canary.percent", 100, "'canary.percent' must be less than or equal to 99. Got 100."),
+        ("canary.quality", {"rmse": -0.1}, "'canary.quality.rmse' must be greater than or equal to 0. Got -0.1."),
+        (
+            "canary.quality",
+            {"rmse": 0.1},
+            "canary.quality names 'rmse', and live binary has roc_auc, average_precision",
+        ),
+        (
+            "canary",
+            {"error_rate": None, "latency": None, "agreement": None},
+            "ask for at least one of error_rate, latency, agreement and quality",
+        ),
     ],
 )
 def test_a_key_that_is_wrong_is_refused_by_file_key_rule_and_value(path: str, value: object, text: str) -> None:
