@@ -141,8 +141,6 @@ class Connection(asyncio.Protocol):
             return
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._refuse(Refused(400, "upgrade", "not be asked for", "Upgrade", "Speak HTTP/1.1."))
         except httptools.HttpParserCallbackError as error:
             if not isinstance(error.__context__, _Over):
                 raise
@@ -173,6 +171,8 @@ class Connection(asyncio.Protocol):
             raise _Over(_long_head(self._size + len(self._target)))
         headers = self._headers
         self._begin("body")
+        if self._parser.should_upgrade():
+            raise _Over(Refused(400, "upgrade", "not be asked for", "Upgrade", "Speak HTTP/1.1."))
         length = headers.get(b"content-length", b"0")
         if len(length) > 18 or int(length) > self._listener.body:
             raise _Over(self._long_body(length.decode("latin-1")))

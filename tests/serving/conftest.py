@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,13 @@ from typing import Any
 import orjson
 import pytest
 
+from components.adapters.connect import Connected
 from components.adapters.local.blobs import FileBlobs
+from components.core import bundle, case
 from components.core.inference import log_prefix
 from components.core.model import Model
 from components.core.profile import Profile
+from components.step import Launch, store_bundle, store_operations
 from tests import toy as toys
 from tests.conftest import REPOSITORY
 from tests.toy import Toy
@@ -86,6 +90,13 @@ class Server:
             assert time.monotonic() < deadline, self.said
             time.sleep(0.02)
 
+    def until_said(self, beginning: str) -> None:
+        """Waits for a line, also of a process that has ended."""
+        deadline = time.monotonic() + _PATIENCE
+        while not any(said["message"].startswith(beginning) for said in self.said):
+            assert time.monotonic() < deadline, self.said
+            time.sleep(0.02)
+
     def until_ready(self) -> None:
         self.until(lambda: self.ask("/health").status == 200)
 
@@ -122,10 +133,14 @@ def environment(**values: str) -> dict[str, str]:
     return {**own, "PYTHONPATH": str(REPOSITORY), "PYTHONSAFEPATH": "1", **values}
 
 
-def start(root: Path, values: Mapping[str, str], arguments: Sequence[str] = ()) -> Server:
+def python() -> Path:
+    """The server's environment, or this one where that is not set up."""
+    return SERVER if SERVER.exists() else Path(sys.executable)
+
+
+def start(root: Path, values: Mapping[str, str], arguments: Sequence[str] = ("-m", "components.serving")) -> Server:
     """A server that listens on a free port; ready or not."""
-    python = SERVER if SERVER.exists() else Path(sys.executable)
-    command = [str(python), *arguments, "-m", "components.serving"]
+    command = [str(python()), *arguments]
     process = subprocess.Popen(command, env=environment(**values), stderr=subprocess.PIPE, cwd=root)
     server = Server(root, process)
     assert process.stderr is not None
@@ -141,14 +156,6 @@ def start(root: Path, values: Mapping[str, str], arguments: Sequence[str] = ()) 
     return server
 
 
-@pytest.fixture(scope="session")
-def _servers() -> Iterator[list[Server]]:
-    servers: list[Server] = []
-    yield servers
-    for server in servers:
-        end(server)
-
-
 def end(server: Server) -> None:
     if server.process.poll() is None:
         server.process.kill()
@@ -162,16 +169,46 @@ def toy(tmp_path: Path, make_launch: Callable[..., Any]) -> Toy:
     return toys.toy(tmp_path, make_launch)
 
 
+def over(toy: Toy, *arguments: str, **values: str) -> Server:
+    """A server over a toy's pointer."""
+    root = Path(Profile.from_json(toy.launch.profile).root)
+    given = {"ESTEIRA_CASE": toys.NAME, "ESTEIRA_ROOT": str(root), "ESTEIRA_TOKEN": TOKEN, "AIP_HTTP_PORT": "0"}
+    return start(
+        root,
+        given | {"ESTEIRA_HOST": "127.0.0.1", "ESTEIRA_DRAIN": "0.2"} | values,
+        *([arguments] if arguments else []),
+    )
+
+
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server for a whole file, with version 1 as champion, small limits and none that a test could change."""
+    root = tmp_path_factory.mktemp("standing")
+    toy = toys.toy(root, partial(launched, root))
+    toy.promote(toy.model("first"))
+    server = over(toy, ESTEIRA_BODY="200000", ESTEIRA_ROWS="100")
+    try:
+        server.until_ready()
+        yield server
+    finally:
+        end(server)
+
+
+def launched(root: Path, folder: Path, sources: Path) -> Launch:
+    """A launch of the case in `folder`, with everything under `root`."""
+    profile = Profile.model_validate({"root": str(root / "esteira"), "sources": str(sources)})
+    ports, built = Connected(profile), bundle.build(folder)
+    store_bundle(ports, built)
+    return Launch("job-1", built.digest, store_operations(ports, case.load(folder).operations()), profile.to_json())
+
+
 @pytest.fixture
 def serve() -> Iterator[Serve]:
     """Starts servers over a toy's pointer, with these variables; they end with the test."""
     running: list[Server] = []
 
-    def run(toy: Toy, *, ready: bool = True, **values: str) -> Server:
-        root = Path(Profile.from_json(toy.launch.profile).root)
-        given = {"ESTEIRA_CASE": toys.NAME, "ESTEIRA_ROOT": str(root), "ESTEIRA_TOKEN": TOKEN, "AIP_HTTP_PORT": "0"}
-        given |= {"ESTEIRA_HOST": "127.0.0.1", "ESTEIRA_DRAIN": "0.2"} | values
-        server = start(root, given)
+    def run(toy: Toy, *arguments: str, ready: bool = True, **values: str) -> Server:
+        server = over(toy, *arguments, **values)
         running.append(server)
         if ready:
             server.until_ready()
@@ -189,3 +226,22 @@ def begin_canary(toy: Toy, model_root: Path, percent: int) -> int:
     pointer = toy.ports.endpoints.pointer(toys.NAME)
     toy.ports.endpoints.change(replace(pointer, challenger=registered.version, split=percent))
     return registered.version
+
+
+@dataclass
+class Load:
+    """Requests without a pause from a process of its own."""
+
+    process: subprocess.Popen[str]
+
+    @classmethod
+    def on(cls, server: Server, connections: int) -> Load:
+        script = Path(__file__).with_name("load.py")
+        command = [sys.executable, str(script), str(server.port), TOKEN, str(connections)]
+        return cls(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+
+    def end(self) -> tuple[dict[str, int], list[str]]:
+        """How many answers there were by "STATUS VERSION", and what failed."""
+        out, _ = self.process.communicate("", timeout=_PATIENCE)
+        found = json.loads(out)
+        return found["answers"], found["failures"]
