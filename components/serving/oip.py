@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -47,20 +48,53 @@ DATATYPES: dict[ColumnType, str] = {
 _REQUEST = {"id", "parameters", "inputs", "outputs"}
 _INPUT = {"name", "shape", "datatype", "parameters", "data"}
 _REMEDY = "See the model's metadata for its inputs."
+_PLAIN, _FIELDS = itemgetter("name", "shape", "datatype", "data"), 4
+_VALUES: dict[str, set[type]] = {"FP64": {int, float, type(None)}, _BOOL: {bool, type(None)}, _BYTES: {str, type(None)}}
+"""What a flat JSON array of a usual tensor holds."""
 _UNSUPPORTED = ("classification", "shared_memory_region", "sequence_id")
 
 
 def ask(parsed: Parsed, inputs: Inputs, limits: Limits) -> Asked:
     """What an infer request asks. Raises Refused."""
     data = parsed.data
-    check_keys(parsed.text, data)
-    _only(data, _REQUEST, "body")
     tensors = data.get("inputs", ABSENT)
+    plain = _plain(tensors, inputs, limits) if parsed.binary is None and type(tensors) is list else None
+    # A plain tensor has four keys: without other colons, this many show that no key stands twice.
+    if plain is None or parsed.text.count(b":") != len(data) + _FIELDS * len(tensors):
+        check_keys(parsed.text, data)
+    _only(data, _REQUEST, "body")
     if type(tensors) is not list or not tensors:
         raise Refused(400, "inputs", "be an array of tensors", tensors, _REMEDY)
-    columns, rows = _columns(tensors, parsed.binary or memoryview(b""), inputs, limits)
     binary = bool(_parameters(data, "body").get("binary_data_output", False))
-    return Asked(rows, partial(_write, _outputs(data.get("outputs"), binary)), columns)
+    write = partial(_write, _outputs(data.get("outputs"), binary))
+    if plain is not None:
+        return Asked(len(plain), write, values=plain, given=plain)
+    columns, rows = _columns(tensors, parsed.binary or memoryview(b""), inputs, limits)
+    return Asked(rows, write, columns)
+
+
+def _plain(tensors: list[Any], inputs: Inputs, limits: Limits) -> list[list[Any]] | None:
+    """The rows of tensors in their usual form: each input once, of the metadata's datatype, as a flat JSON array.
+
+    None for another form and for whatever is at fault: `_columns` reads it one by one, and tells.
+    """
+    found: dict[str, list[Any]] = {}
+    rows = -1
+    try:
+        for tensor in tensors:
+            name, shape, datatype, data = _PLAIN(tensor)
+            if rows < 0:
+                rows = len(data)
+            usual = len(tensor) == _FIELDS and datatype == DATATYPES[inputs.by_name[name].kind] and type(data) is list
+            sizes = shape in ([rows], [rows, 1]) and type(shape[0]) is type(shape[-1]) is int
+            if not (usual and sizes and len(data) == rows and _VALUES[datatype].issuperset(map(type, data))):
+                return None
+            found[name] = data
+    except (KeyError, TypeError):
+        return None
+    if len(tensors) != len(found) or len(found) != len(inputs.names) or not 0 < rows <= limits.rows:
+        return None
+    return [list(row) for row in zip(*map(found.__getitem__, inputs.names), strict=True)]
 
 
 def _only(data: Mapping[str, Any], known: set[str], where: str) -> None:
