@@ -19,37 +19,18 @@ from typing import Any
 import numpy as np
 import orjson
 
-from components.core.columns import Columns, ColumnType
+from components.core.columns import Columns
 from components.serving.asked import About, Answers, Asked, Limits, Parsed, Reply
 from components.serving.body import Input, Inputs, check_keys
 from components.serving.refusal import ABSENT, Refused
+from components.serving.tensors import BOOL, BYTES, DATATYPES, FLOATS, TAKEN, as_bytes, binary_values, fits
 
-_BITS = (8, 16, 32, 64)
-_SIGNED = {f"INT{bits}": np.dtype(f"<i{bits // 8}") for bits in _BITS}
-_INTEGERS = _SIGNED | {f"UINT{bits}": np.dtype(f"<u{bits // 8}") for bits in _BITS}
-_FLOATS = {f"FP{bits}": np.dtype(f"<f{bits // 8}") for bits in _BITS[1:]}
-_BOOL, _BYTES = "BOOL", "BYTES"
 OUTPUTS = ("score", "decision", "probabilities")
-TAKEN: dict[ColumnType, frozenset[str]] = {
-    "number": frozenset({*_INTEGERS, *_FLOATS}),
-    "bool": frozenset({_BOOL, *_INTEGERS, *_FLOATS}),
-    "string": frozenset({_BYTES, *_INTEGERS}),
-    "id": frozenset({_BYTES, *_INTEGERS}),
-    "timestamp": frozenset({_BYTES}),
-}
-DATATYPES: dict[ColumnType, str] = {
-    "number": "FP64",
-    "bool": _BOOL,
-    "string": _BYTES,
-    "id": _BYTES,
-    "timestamp": _BYTES,
-}
-"""The one that the model's metadata names."""
 _REQUEST = {"id", "parameters", "inputs", "outputs"}
 _INPUT = {"name", "shape", "datatype", "parameters", "data"}
 _REMEDY = "See the model's metadata for its inputs."
 _PLAIN, _FIELDS = itemgetter("name", "shape", "datatype", "data"), 4
-_VALUES: dict[str, set[type]] = {"FP64": {int, float, type(None)}, _BOOL: {bool, type(None)}, _BYTES: {str, type(None)}}
+_VALUES: dict[str, set[type]] = {"FP64": {int, float, type(None)}, BOOL: {bool, type(None)}, BYTES: {str, type(None)}}
 """What a flat JSON array of a usual tensor holds."""
 _UNSUPPORTED = ("classification", "shared_memory_region", "sequence_id")
 
@@ -126,7 +107,7 @@ def _columns(tensors: list[Any], binary: memoryview, inputs: Inputs, limits: Lim
         if size is None:
             values = _json_values(tensor, one, rows)
         else:
-            values, binary = _binary_values(tensor, one, rows, size, binary)
+            values, binary = binary_values(tensor, one, rows, size, binary)
         found[one.name] = inputs.column(one, values)
     for name in inputs.names:
         if name not in found:
@@ -176,62 +157,12 @@ def _json_values(tensor: Mapping[str, Any], one: Input, rows: int) -> Sequence[A
         raise Refused(400, "data", f"be an array of {rows} values", shown, _REMEDY, where=one.name)
     datatype = tensor["datatype"]
     for at, value in enumerate(values):
-        if value is not None and not _fits(value, datatype):
+        if value is not None and not fits(value, datatype):
             raise Refused(400, one.name, f"be {datatype}", value, "Send null where it is missing.", where=f"row {at}")
     if datatype in ("FP16", "FP32"):  # to the value that the same tensor has in binary
         with np.errstate(over="ignore"):
-            return np.array(values, dtype=_FLOATS[datatype]).astype(np.float64).tolist()  # type: ignore[no-any-return]
+            return np.array(values, dtype=FLOATS[datatype]).astype(np.float64).tolist()  # type: ignore[no-any-return]
     return values
-
-
-def _fits(value: Any, datatype: str) -> bool:
-    if datatype == _BYTES:
-        return type(value) is str
-    if datatype == _BOOL:
-        return type(value) is bool
-    if datatype in _FLOATS:
-        return type(value) in (int, float)
-    bounds = np.iinfo(_INTEGERS[datatype])
-    return type(value) is int and bounds.min <= value <= bounds.max
-
-
-def _binary_values(
-    tensor: Mapping[str, Any], one: Input, rows: int, size: Any, binary: memoryview
-) -> tuple[Sequence[Any], memoryview]:
-    """The tensor's values, and the bytes after it."""
-    if type(size) is not int or not 0 <= size <= len(binary) or "data" in tensor:
-        rule = f"be at most the {len(binary)} bytes left, without data beside it"
-        raise Refused(400, "binary_data_size", rule, size, "Send the tensors in the order of inputs.", where=one.name)
-    raw, rest = binary[:size], binary[size:]
-    datatype = tensor["datatype"]
-    if datatype == _BYTES:
-        return _texts(raw, one, rows), rest
-    dtype = np.dtype(np.uint8) if datatype == _BOOL else (_INTEGERS | _FLOATS)[datatype]
-    if size != rows * dtype.itemsize:
-        raise Refused(
-            400, "binary_data_size", f"be {rows * dtype.itemsize}", size, "Send row after row.", where=one.name
-        )
-    return np.frombuffer(raw, dtype=dtype).tolist(), rest
-
-
-def _texts(raw: memoryview, one: Input, rows: int) -> list[str]:
-    """Each text after its length in 4 bytes, little-endian."""
-    found: list[str] = []
-    at = 0
-    while at + 4 <= len(raw) and len(found) < rows:
-        end = at + 4 + int.from_bytes(raw[at : at + 4], "little")
-        if end > len(raw):
-            break
-        try:
-            found.append(str(raw[at + 4 : end], "utf-8"))
-        except UnicodeDecodeError as error:
-            value = bytes(raw[at + 4 : end])
-            raise Refused(400, one.name, "be UTF-8 text", value, _REMEDY, where=f"row {len(found)}") from error
-        at = end
-    if at != len(raw) or len(found) != rows:
-        rule = f"hold {rows} texts, each after its length in 4 bytes"
-        raise Refused(400, "binary data", rule, f"{len(raw)} bytes", _REMEDY, where=one.name)
-    return found
 
 
 def _outputs(asked: Any, binary: bool) -> tuple[tuple[str, bool], ...] | bool:
@@ -255,7 +186,7 @@ def _write(outputs: tuple[tuple[str, bool], ...] | bool, identifier: str, about:
     n = len(answers.score)
     made: dict[str, tuple[str, list[int], list[Any]]] = {
         "score": ("FP64", [n], answers.score),
-        "decision": (_BYTES, [n], answers.decision),
+        "decision": (BYTES, [n], answers.decision),
     }
     if answers.probabilities is not None:
         flat = [value for row in answers.probabilities for value in row]
@@ -268,7 +199,7 @@ def _write(outputs: tuple[tuple[str, bool], ...] | bool, identifier: str, about:
         datatype, shape, values = made[name]
         tensor: dict[str, Any] = {"name": name, "shape": shape, "datatype": datatype}
         if binary:
-            pieces.append(_raw(datatype, values))
+            pieces.append(as_bytes(datatype, values))
             tensor["parameters"] = {"binary_data_size": len(pieces[-1])}
         else:
             tensor["data"] = values
@@ -281,18 +212,11 @@ def _write(outputs: tuple[tuple[str, bool], ...] | bool, identifier: str, about:
     return Reply(b"".join([head, *pieces]), b"application/octet-stream", length)
 
 
-def _raw(datatype: str, values: list[Any]) -> bytes:
-    if datatype == _BYTES:
-        texts = [text.encode() for text in values]
-        return b"".join(len(text).to_bytes(4, "little") + text for text in texts)
-    return np.array(values, dtype=np.float64).tobytes()
-
-
 def metadata(case: str, versions: Sequence[int], inputs: Inputs, classes: Sequence[str]) -> dict[str, Any]:
     """The model's metadata as the protocol has it."""
     outputs = [
         {"name": "score", "datatype": "FP64", "shape": [-1]},
-        {"name": "decision", "datatype": _BYTES, "shape": [-1]},
+        {"name": "decision", "datatype": BYTES, "shape": [-1]},
     ]
     if classes:
         outputs.append({"name": "probabilities", "datatype": "FP64", "shape": [-1, len(classes)]})

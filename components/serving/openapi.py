@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from components.core.columns import ColumnType
-from components.serving import oip
+from components.serving import oip, tensors
 from components.serving.asked import Limits
 from components.serving.body import Input
 from components.serving.settings import Settings
@@ -95,8 +95,8 @@ def _schemas(inputs: tuple[Input, ...], example: dict[str, Any], limits: Limits)
     row = _object(columns) | {"examples": [example]}
     width = len(inputs)
     values = {"type": "array", "prefixItems": list(columns.values()), "minItems": width, "maxItems": width}
-    either = {"oneOf": [_ref("Row"), values]}
     rows = {"type": "array", "minItems": 1, "maxItems": limits.rows}
+    either = {"oneOf": [rows | {"items": _ref("Row")}, rows | {"items": values}]}
     wanted = _object({"probabilities": {"type": "boolean"}}, required=()) | {"type": ["object", "null"]}
     score: dict[str, Any] = {"type": ["number", "null"]}
     one = {"score": score, "decision": {"type": "string"}, "probabilities": {"type": "array", "items": score}}
@@ -104,7 +104,7 @@ def _schemas(inputs: tuple[Input, ...], example: dict[str, Any], limits: Limits)
     error = dict.fromkeys(("error", "parameter", "rule", "value", "remedy", "where"), text)
     return {
         "Row": row,
-        "Predict": _object({"instances": rows | {"items": either}, "parameters": wanted}, required=("instances",)),
+        "Predict": _object({"instances": either, "parameters": wanted}, required=("instances",)),
         "Predicted": _object({"predictions": {"type": "array", "items": _object(one, required=("score", "decision"))}}),
         **_protocol(inputs, limits),
         "Ready": _object({"ready": {"type": "boolean"}, "why": text}, required=("ready",)),
@@ -119,7 +119,7 @@ def _protocol(inputs: tuple[Input, ...], limits: Limits) -> dict[str, Any]:
     shape = {"type": "array", "items": {"type": "integer"}}
     tensor = {"name": text, "shape": shape, "datatype": text, "parameters": many, "data": {"type": "array"}}
     asked = [
-        {**tensor, "name": {"const": one.name}, "datatype": {"enum": sorted(oip.TAKEN[one.kind])}} for one in inputs
+        {**tensor, "name": {"const": one.name}, "datatype": {"enum": sorted(tensors.TAKEN[one.kind])}} for one in inputs
     ]
     size = {"type": "integer", "minimum": 1, "maximum": limits.rows}
     short = {"type": "array", "prefixItems": [size, {"const": 1}], "minItems": 1, "maxItems": 2}
@@ -152,7 +152,7 @@ def _object(properties: Mapping[str, Any], required: tuple[str, ...] | None = No
 
 def _tensors(inputs: tuple[Input, ...], example: Mapping[str, Any]) -> dict[str, Any]:
     made = [
-        {"name": one.name, "shape": [1], "datatype": oip.DATATYPES[one.kind], "data": [example[one.name]]}
+        {"name": one.name, "shape": [1], "datatype": tensors.DATATYPES[one.kind], "data": [example[one.name]]}
         for one in inputs
     ]
     return {"inputs": made}

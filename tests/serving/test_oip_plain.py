@@ -14,6 +14,7 @@ from components.serving import oip
 from components.serving.asked import Limits, parse
 from components.serving.body import Input, Inputs
 from components.serving.refusal import Refused
+from components.serving.tensors import DATATYPES
 
 INPUTS = Inputs(
     [
@@ -26,8 +27,8 @@ INPUTS = Inputs(
     ]
 )
 LIMITS = Limits(rows=3)
-DATATYPES = ["FP64", "FP32", "INT64", "UINT8", "BOOL", "BYTES", "FP65", 7]
-USUAL = [oip.DATATYPES[one.kind] for one in INPUTS.all]
+WORDS = ["FP64", "FP32", "INT64", "UINT8", "BOOL", "BYTES", "FP65", 7]
+USUAL = [DATATYPES[one.kind] for one in INPUTS.all]
 VALUES: dict[str, st.SearchStrategy[Any]] = {
     "FP64": st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**60), 2**60) | st.none(),
     "BOOL": st.booleans() | st.none(),
@@ -51,7 +52,7 @@ def tensors(draw: st.DrawFn) -> list[dict[str, Any]]:
         change: Any = {
             "name": st.sampled_from(["x", "kind", "w", 3, None]),
             "shape": st.sampled_from([[], [0], [1.0], [True], [1, 1], [1, 1.0], [1, 1, 1], [2], 1, None]),
-            "datatype": st.sampled_from(DATATYPES),
+            "datatype": st.sampled_from(WORDS),
             "data": st.lists(ANY, max_size=4) | st.just("text") | st.none(),
             "parameters": st.just({}),
         }
