@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+import time
 
 from components import step
 from components.adapters import release
 from components.adapters.ports import Pointer
 from components.adapters.release import Change
 from components.core import verdict
+from components.core.case import seconds
 from components.core.errors import CaseError, ConflictError, ModelError
 from components.core.verdict import Verdict
 
 MODES = ("champion", "canary")
+_GRACE = 60.0
+"""Seconds after a canary's deadline in which it may still be acting on its verdict; later it was killed."""
 
 
 def run(launch: step.Launch, *, version: str, evaluation: str, mode: str = "") -> step.Result:
@@ -81,6 +85,9 @@ def _deployed(context: step.Context, version: int, found: Verdict, mode: str) ->
         remedy = "Run again: the model is then compared with this one."
         raise ConflictError("champion", f"be {was}, as when the model was evaluated", seen.champion, remedy)
     if mode == "canary" and seen.champion is not None:
-        percent = context.operations.canary.percent
-        return release.begin_canary(ports, case, version, percent, by=by, why=why, seen=seen)
+        asked = context.operations.canary
+        if seen.challenger not in (None, version) and time.time() - seen.at > seconds(asked.deadline) + _GRACE:
+            left = f"The canary of version {seen.challenger} ended without a verdict."
+            seen = release.abort(ports, case, by=by, why=left, seen=seen).after
+        return release.begin_canary(ports, case, version, asked.percent, by=by, why=why, seen=seen)
     return release.promote(ports, case, version, by=by, why=why, seen=seen)

@@ -119,6 +119,8 @@ def closing(console: Console, record: RunRecord, report: Path) -> None:
     champion = (record.step("canary") if "canary" in record.route else record.step("deploy")).parameters.get("champion")
     if champion:
         console.print(f"champion version {champion}", highlight=False)
+    if challenger := record.step("deploy").parameters.get("challenger") if "canary" not in record.route else None:
+        console.print(f"on trial version {challenger}: esteira models promote, or abort", highlight=False)
     if told := record.step("canary").summary:
         console.print(f"canary   {told}", highlight=False, soft_wrap=True)
     if predicted := record.step("predict").summary:

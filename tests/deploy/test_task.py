@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -129,6 +130,22 @@ def test_a_canary_does_not_take_the_place_of_another(here: Toy, capsys: pytest.C
     message = "toy: 'challenger' must be none, or version 3. Got 2. Let its canary end, or abort it."
     assert message in capsys.readouterr().err
     assert here.ports.endpoints.pointer(NAME) == before
+
+
+def test_a_canary_that_was_killed_long_ago_gives_its_place_to_the_next(
+    tmp_path: Path, make_launch: Callable[..., Launch], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = toy(tmp_path, make_launch, canary={"deadline": "1s"})
+    monkeypatch.setattr(task, "_GRACE", 0.0)
+    with mock.patch.object(MlflowRegistry, "_project"):
+        deploy(here, *accepted(here, 1))
+        two, three = accepted(here, 2, champion=1), accepted(here, 3, champion=1)
+        deploy(here, *two, mode="canary")
+        time.sleep(1.1)
+        assert deploy(here, *three, mode="canary").parameters == {"champion": "1", "challenger": "3"}
+    states = here.ports.endpoints.history(NAME)
+    assert [state.challenger for state in states] == [None, 2, None, 3]
+    assert states[2].why == "The canary of version 2 ended without a verdict."
 
 
 def test_a_mode_is_champion_or_canary(here: Toy, capsys: pytest.CaptureFixture[str]) -> None:
