@@ -53,8 +53,12 @@ def run(asked: argparse.Namespace) -> Status:
         case = bundle.read(bundles.fetch(ports, asked.bundle, Path(scratch)), asked.bundle).case()
     folder = profile.path("events") / case.name
     limits = Limits(asked.until_idle, asked.most)
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, lambda *_: limits.stop.set())
+
+    def stop(*_: object) -> None:
+        limits.stopped = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
     progress = Progress(case.name)
     with closing(hold(folder / "groups" / f".{GROUP}.lock", GROUP)):
         mirror = None

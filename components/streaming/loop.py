@@ -6,11 +6,10 @@ messages without emitting a row.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from components.adapters.local.log import Log
@@ -58,11 +57,12 @@ class Status:
 
 @dataclass
 class Limits:
-    """When the loop ends by itself: after so many idle seconds, or messages."""
+    """When the loop ends: after so many idle seconds or messages, or after the batch in which it is told to."""
 
     idle: float | None = None
     most: int | None = None
-    stop: threading.Event = field(default_factory=threading.Event)
+    stopped: bool = False
+    """Set by a signal's handler: a lock there could be one that the interrupted code holds."""
 
 
 class Loop:
@@ -110,7 +110,7 @@ class Loop:
     def run(self, limits: Limits) -> Status:
         """Until it is stopped or a limit is reached; the last status."""
         follow = reload = idle_since = time.monotonic()
-        while not limits.stop.is_set() and (limits.most is None or self._read < limits.most):
+        while not limits.stopped and (limits.most is None or self._read < limits.most):
             begun = time.monotonic()
             if begun >= follow:
                 again = begun >= reload
@@ -124,11 +124,11 @@ class Loop:
                 self._report(self.status())
                 idle_since = time.monotonic()
                 if len(messages) < MOST:
-                    limits.stop.wait(max(0.0, begun + PACE - idle_since))
+                    time.sleep(max(0.0, begun + PACE - idle_since))
             else:
                 if limits.idle is not None and begun - idle_since >= limits.idle:
                     break
-                limits.stop.wait(_IDLE)
+                time.sleep(_IDLE)
         return self.status()
 
     def status(self) -> Status:
@@ -169,7 +169,13 @@ class Loop:
 
     def _follow(self, again: bool) -> None:
         """Looks at the pointer; what it names is loaded before it is used, and what does not load is told."""
-        pointer = self._ports.endpoints.pointer(self._case.name)
+        known = self._steps.served if self._steps is not None else None
+        until = known.shown() if known is not None else "events wait"
+        try:
+            pointer = self._ports.endpoints.pointer(self._case.name)
+        except EsteiraError as error:
+            self._tell(f"{error} Until then: {until}.")
+            return
         if pointer.champion is None:
             self._tell(f"{self._case.name} has no champion yet: events wait for the first one.")
             return
@@ -177,13 +183,12 @@ class Loop:
             return
         self._asked = pointer.generation
         alone = replace(pointer, challenger=None, split=0)
-        known = self._steps.served if self._steps is not None else None
         for wanted in [pointer, alone] if pointer.challenger is not None else [pointer]:
             try:
                 served = versions.follow(self._ports.registry, self._case, wanted, known)
                 self._use(served)
             except EsteiraError as error:
-                self._tell(f"{error} Until then: {known.shown() if known is not None else 'events wait'}.")
+                self._tell(f"{error} Until then: {until}.")
             else:
                 return
 

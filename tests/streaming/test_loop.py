@@ -195,6 +195,18 @@ def test_a_version_that_does_not_load_leaves_the_old_one_and_is_told_once(stream
     assert stream.log.committed("stream")[0] == stream.log.end
 
 
+def test_a_pointer_that_cannot_be_read_leaves_the_versions_as_they_are(stream: Stream, quick: None) -> None:
+    stream.point(stream.register())
+    stream.log.append(messages(100))
+    said: list[str] = []
+    during(
+        stream, 80, lambda: artifacts.atomic_write(stream.profile.path("blobs") / "pointers" / "toy.json", b"{"), said
+    )
+    assert stream.log.committed("stream")[0] == stream.log.end
+    assert len(said) == 2
+    assert "'pointer' must be a pointer's record" in said[1]
+
+
 def test_a_challenger_that_does_not_load_does_not_hold_up_a_new_champion(stream: Stream, quick: None) -> None:
     first, second, third = stream.register(), stream.register(OTHER), stream.register(((1.0, -1.0), (0.0, 0.0)))
     (stream.ports.registry.fetch(NAME, third) / "model.onnx").write_bytes(b"altered")
