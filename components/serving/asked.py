@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.core.columns import Columns
-from components.serving.body import Inputs, loads
+from components.serving.body import Inputs
 from components.serving.refusal import Refused
+from components.serving.strict import loads
 
 JSON = b"application/json"
 

@@ -7,7 +7,6 @@ not see each other (`core.laws`), so the answers are those of each alone. Large 
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
@@ -17,17 +16,17 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-import orjson
 
 from components.core.columns import Columns
 from components.core.errors import EsteiraError, RowError
 from components.core.inference import Role
+from components.serving import log as logs
 from components.serving import oip, refusal, vertex
 from components.serving.asked import Answers, Asked, Limits, Reply, parse
-from components.serving.body import rows_of
+from components.serving.exchange import Exchange
+from components.serving.identifiers import Identifiers
 from components.serving.log import InferenceLog
 from components.serving.metrics import Metrics
-from components.serving.protocol import Exchange
 from components.serving.refusal import Refused
 from components.serving.say import say
 from components.serving.versions import Served, Versions
@@ -58,6 +57,7 @@ class Call:
     status: int = 200
     reply: Reply | None = None
     line: bytes = b""
+    """What the log says of its rows and answers."""
 
 
 class Calls:
@@ -68,7 +68,7 @@ class Calls:
         self._loop = asyncio.get_running_loop()
         self._threads = ThreadPoolExecutor(1, "large")
         self._waiting: list[Call] = []
-        self._identifiers = _Identifiers()
+        self._identifiers = Identifiers()
         self.pending = 0
 
     def close(self) -> None:
@@ -162,7 +162,7 @@ class Calls:
         rows = call.asked.rows if call.asked is not None and call.status == 200 else 0
         self._metrics.observe((call.route, call.status, version, call.role if served else ""), seconds, rows)
         if served is not None and self._log is not None:
-            self._log.add(_line(call, served, seconds))
+            self._log.add(logs.line(_head(call, served, seconds), call.line))
         retry = _RETRY if call.status == 503 else b""
         headers = b"".join([b"x-request-id: ", call.identifier.encode(), b"\r\n", named, retry])
         assert call.reply is not None
@@ -212,22 +212,14 @@ def _together(served: Served, calls: list[Call]) -> Columns:
 def _write(call: Call, served: Served, asked: Asked, answers: Answers) -> None:
     try:
         call.reply = asked.write(call.identifier, served.about, answers)
-        call.line = _logged(asked, served, answers)
+        call.line = logs.answered(asked, served.inputs, answers)
     except Refused as refused:
         _fail(call, refused)
 
 
-def _logged(asked: Asked, served: Served, answers: Answers) -> bytes:
-    """The part of the log's line that does not depend on how long the call took."""
-    given = rows_of(asked.columns) if asked.columns is not None else asked.given
-    if type(given[0]) is list:
-        given = [dict(zip(served.inputs.names, row, strict=True)) for row in given]
-    return orjson.dumps({"inputs": given, "score": answers.score, "decision": answers.decision})
-
-
-def _line(call: Call, served: Served, seconds: float) -> bytes:
-    """One line of `core.inference`."""
-    head = {
+def _head(call: Call, served: Served, seconds: float) -> dict[str, object]:
+    """What the log says of every request."""
+    return {
         "id": call.identifier,
         "at": time.time(),
         "version": served.version,
@@ -235,8 +227,6 @@ def _line(call: Call, served: Served, seconds: float) -> bytes:
         "status": call.status,
         "ms": round(seconds * 1000, 3),
     }
-    text = orjson.dumps(head, option=orjson.OPT_APPEND_NEWLINE if not call.line else 0)
-    return b"".join([text[:-1], b",", call.line[1:], b"\n"]) if call.line else text
 
 
 def _fail(call: Call, error: Exception) -> None:
@@ -251,22 +241,3 @@ def _fail(call: Call, error: Exception) -> None:
         error = EsteiraError("model", "score without an error", type(error).__name__, "See the server's log.")
     call.reply = Reply(refusal.body(error))
     call.line = b""
-
-
-class _Identifiers:
-    """Random UUIDs (version 4), many from one reading of the system's randomness."""
-
-    def __init__(self) -> None:
-        self._left: list[str] = []
-
-    def next(self) -> str:
-        try:
-            return self._left.pop()  # asked rather than looked at first: the thread takes some too
-        except IndexError:
-            text = os.urandom(16 * 256).hex()
-            self._left = [_uuid4(text[i : i + 32]) for i in range(32, len(text), 32)]
-            return _uuid4(text[:32])
-
-
-def _uuid4(text: str) -> str:
-    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{'89ab'[int(text[16], 16) & 3]}{text[17:20]}-{text[20:]}"

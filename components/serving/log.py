@@ -19,6 +19,8 @@ import orjson
 from components.adapters.ports import Blobs
 from components.core.errors import EsteiraError
 from components.core.inference import log_prefix
+from components.serving.asked import Answers, Asked
+from components.serving.body import Inputs, rows_of
 from components.serving.say import say
 
 BUFFER = 32 * 1024 * 1024
@@ -106,3 +108,18 @@ class InferenceLog:
         self._told = dropped
         self.written += len(lines)
         return True
+
+
+def answered(asked: Asked, inputs: Inputs, answers: Answers) -> bytes:
+    """The part of a line that does not depend on how long the request took: a JSON object."""
+    given = rows_of(asked.columns) if asked.columns is not None else asked.given
+    if type(given[0]) is list:
+        given = [dict(zip(inputs.names, row, strict=True)) for row in given]
+    return orjson.dumps({"inputs": given, "score": answers.score, "decision": answers.decision})
+
+
+def line(head: dict[str, object], answer: bytes) -> bytes:
+    """A line of `core.inference`: what is known of every request, and `answered` of one that was (else empty)."""
+    if not answer:
+        return orjson.dumps(head, option=orjson.OPT_APPEND_NEWLINE)
+    return b"".join([orjson.dumps(head)[:-1], b",", answer[1:], b"\n"])

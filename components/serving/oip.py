@@ -21,8 +21,9 @@ import orjson
 
 from components.core.columns import Columns
 from components.serving.asked import About, Answers, Asked, Limits, Parsed, Reply
-from components.serving.body import Input, Inputs, check_keys
+from components.serving.body import Input, Inputs
 from components.serving.refusal import ABSENT, Refused
+from components.serving.strict import check_keys
 from components.serving.tensors import BOOL, BYTES, DATATYPES, FLOATS, TAKEN, as_bytes, binary_values, fits
 
 OUTPUTS = ("score", "decision", "probabilities")

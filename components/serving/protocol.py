@@ -11,13 +11,13 @@ from collections import deque
 from collections.abc import Callable
 from email.utils import formatdate
 from http import HTTPStatus
-from time import perf_counter
 from typing import cast
 
 import httptools
 
 from components.serving import refusal
 from components.serving.asked import JSON, Reply
+from components.serving.exchange import Exchange
 from components.serving.refusal import Refused
 
 HEAD = 16 * 1024
@@ -34,23 +34,6 @@ _LINGER_SECONDS = 2
 """How long the rest of a refused body is read and thrown away, so that the client sees the answer."""
 _STATUS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _SMALLER = "Send less."
-
-
-class Exchange:
-    """One request and the way back. `headers` are by lower-case name, the last of a name."""
-
-    __slots__ = ("_connection", "_keep", "body", "headers", "method", "started", "target")
-
-    def __init__(self, connection: Connection, method: bytes, target: bytes, headers: dict[bytes, bytes]) -> None:
-        self._connection = connection
-        self.method, self.target, self.headers = method, target, headers
-        self.body = b""
-        self.started = 0.0
-        self._keep = True
-
-    def reply(self, status: int, reply: Reply, headers: bytes = b"") -> None:
-        """Answers, once. `headers` are lines that each end in CR LF."""
-        self._connection.answer(self, status, reply, headers)
 
 
 class Listener:
@@ -187,10 +170,8 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         self._reading = "idle"
         self._head = 0
-        exchange = Exchange(self, self._parser.get_method(), self._target, self._headers)
-        exchange.body = self._body
-        exchange.started = perf_counter()
-        exchange._keep = self._parser.should_keep_alive()
+        keep = self._parser.should_keep_alive()
+        exchange = Exchange(self.answer, self._parser.get_method(), self._target, self._headers, self._body, keep)
         if self._current is None:
             self._current = exchange
             self._listener.handle(exchange)
@@ -203,7 +184,7 @@ class Connection(asyncio.Protocol):
         """Writes one answer and goes on to the request that waits."""
         if self._ended:
             return
-        keep = exchange._keep and (bool(self._waiting) or not (self._listener.draining or self._eof))
+        keep = exchange.keep and (bool(self._waiting) or not (self._listener.draining or self._eof))
         body = reply.body if exchange.method != b"HEAD" else b""
         head = self._listener.head(status, reply.kind)
         end = b"\r\n" if keep else b"connection: close\r\n\r\n"

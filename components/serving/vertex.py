@@ -16,8 +16,9 @@ from typing import Any
 import orjson
 
 from components.serving.asked import About, Answers, Asked, Limits, Parsed, Reply
-from components.serving.body import Inputs, check_keys
+from components.serving.body import Inputs
 from components.serving.refusal import ABSENT, Refused
+from components.serving.strict import check_keys
 
 _KEYS = {"instances", "parameters"}
 _REMEDY = 'Send {"instances": [{...}, ...]}.'

@@ -15,6 +15,7 @@ from components.core import arrow, convert, json_rows
 from components.core.case import Column
 from components.core.columns import Columns, ColumnType
 from components.serving import body as bodies
+from components.serving import strict
 from components.serving.asked import parse
 from components.serving.body import Input, Inputs
 from components.serving.refusal import Refused
@@ -146,18 +147,18 @@ def written(tree: Any, space: str) -> tuple[str, bool]:
 @given(TREES, st.sampled_from(["", " "]))
 def test_a_key_that_stands_twice_is_seen_wherever_it_is_and_nothing_else(tree: Any, space: str):
     text, twice = written(tree, space)
-    data = bodies.loads(text.encode())
+    data = strict.loads(text.encode())
     if twice:
         with pytest.raises(Refused, match="must stand once in its object"):
-            bodies.check_keys(text.encode(), data)
+            strict.check_keys(text.encode(), data)
     else:
-        bodies.check_keys(text.encode(), data)
+        strict.check_keys(text.encode(), data)
 
 
 def test_an_escaped_colon_hides_no_key():
     text = rb'{"a": "\u003a", "a": "b"}'
     with pytest.raises(Refused, match="row|'a' must stand once"):
-        bodies.check_keys(text, bodies.loads(text))
+        strict.check_keys(text, strict.loads(text))
 
 
 INPUTS = Inputs([Input("n", "number", missing=False), Input("k", "string", missing=False), Input("t", "timestamp")])

@@ -6,7 +6,8 @@ from typing import Any, cast
 
 from components.serving import protocol
 from components.serving.asked import Reply
-from components.serving.protocol import Connection, Exchange, Listener
+from components.serving.exchange import Exchange
+from components.serving.protocol import Connection, Listener
 
 HEAD = b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n"
 
