@@ -6,12 +6,11 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from components.core.errors import CaseError, EsteiraError, RunError, SetupError
-from pipelines import cloud
 from pipelines import cloud
 
 if TYPE_CHECKING:
@@ -28,8 +27,7 @@ app = typer.Typer(
     "7 setup, 8 a step failed.",
 )
 models = typer.Typer(no_args_is_help=True, help="Versions of a case's model.")
-runs = typer.Typer(no_args_is_help=True, help="What ran on this machine.")
-cloud.register(app)
+runs = typer.Typer(no_args_is_help=True, help="What ran, here or on a cloud.")
 app.add_typer(models, name="models")
 app.add_typer(runs, name="runs")
 
@@ -48,6 +46,12 @@ def run(
     profile: ProfileName = "local",
     start: Annotated[str, typer.Option("--from", help="Take events from this moment on (ISO 8601).")] = "",
     stop: Annotated[str, typer.Option("--to", help="Take events before this moment (ISO 8601).")] = "",
+    runner: Annotated[
+        Literal["environments", "docker"], typer.Option(help="Run steps in `make setup`'s environments, or in images.")
+    ] = "environments",
+    images: Annotated[Path, typer.Option(help="For docker: the images' references, as `make images` writes them.")] = (
+        Path("build/digests.json")
+    ),
     as_json: Json = False,
 ) -> None:
     """Run a pipeline of a case on this machine."""
@@ -55,10 +59,13 @@ def run(
 
     from components.core import profile as profiles
     from pipelines.launch import console
+    from pipelines.launch import images as references
     from pipelines.launch import run as launch
 
     out = Console(file=sys.stderr if as_json else sys.stdout)
-    finished = launch.run(case, pipeline, profile=profiles.load(profile), start=start, stop=stop, out=out)
+    chosen = profiles.load(profile)
+    found = references.load(images) if runner == "docker" else None
+    finished = launch.run(case, pipeline, profile=chosen, start=start, stop=stop, out=out, images=found)
     if as_json:
         _print({**asdict(finished.record), "report_page": str(finished.report)})
     else:
@@ -71,21 +78,21 @@ def run(
 def compile_(
     case: Annotated[str | None, typer.Argument(help="Write this case's bundle and resources in as defaults.")] = None,
     out: Annotated[Path, typer.Option(help="The folder for the YAML files.")] = Path("build"),
+    images: Annotated[
+        Path | None,
+        typer.Option(help="Pin the images that this file names by digest, and write the release's manifest."),
+    ] = None,
+    components: Annotated[bool, typer.Option("--components", help="Components instead of pipelines.")] = False,
     profile: ProfileName = "local",
 ) -> None:
     """Compile every pipeline to YAML, the same for every case unless one is named."""
     from components.adapters.connect import Connected
     from components.core import profile as profiles
-    from pipelines.launch import cases, compile
+    from pipelines.launch import cases, release
 
-    if case is None:
-        paths = compile.write_all(out)
-    else:
-        chosen = profiles.load(profile)
-        taken = cases.snapshot(cases.find(case), Connected(chosen))
-        defaults = {"bundle": taken.bundle, "operations": taken.operations, "profile": chosen.to_json()}
-        paths = compile.write_all(out, defaults, taken.file.resources)
-    for path in paths:
+    chosen = profiles.load(profile)
+    taken = None if case is None else cases.snapshot(cases.find(case), Connected(chosen))
+    for path in release.write(out, taken, chosen, images=images, components=components):
         typer.echo(path)
 
 
@@ -363,11 +370,16 @@ def models_rollback(
 
 @runs.command("list")
 def runs_list(
+    on: cloud.On = "local",
     profile: ProfileName = "local",
+    case: Annotated[str, typer.Option(help="On a cloud: of this case alone.")] = "",
     most: Annotated[int, typer.Option("--most", help="How many, the newest first.")] = 20,
     as_json: Json = False,
 ) -> None:
-    """List the runs on this machine, the newest first."""
+    """List runs, the newest first."""
+    if on != "local":
+        cloud.list_runs(on, profile, case, most, as_json=as_json)
+        return
     from components.adapters import records
     from pipelines.launch import tables
 
@@ -382,10 +394,16 @@ def runs_list(
 @runs.command("show")
 def runs_show(
     job: Annotated[str | None, typer.Argument(help="A run's name; none: the newest.")] = None,
+    on: cloud.On = "local",
     profile: ProfileName = "local",
+    wait: Annotated[bool, typer.Option("--wait", help="On a cloud: follow it to its end.")] = False,
+    every: cloud.Every = 10.0,
     as_json: Json = False,
 ) -> None:
     """Show one run: its steps, verdict and report."""
+    if on != "local":
+        cloud.show_run(job, on, profile, every, wait=wait, as_json=as_json)
+        return
     from rich.console import Console
 
     from components.adapters import records
@@ -439,7 +457,7 @@ def _print(data: Any) -> None:
     typer.echo(json.dumps(data, indent=1, sort_keys=True, default=str))
 
 
-cloud.register(app)
+cloud.register(app, runs)
 
 
 def main() -> None:

@@ -94,6 +94,15 @@ class Jobs(Strict):
     options: dict[str, str | int | bool] = {}
 
 
+class Containers(Strict):
+    """What `--runner docker` asks of the engine for each task."""
+
+    network: str = ""
+    """Such as host; empty: the engine's own choice."""
+    ulimits: dict[str, tuple[int, int]] = {}
+    """Soft and hard limit by name, such as nofile: [1024, 4096]."""
+
+
 class Profile(Strict):
     name: str = "local"
     root: str = LOCAL_ROOT
@@ -108,6 +117,7 @@ class Profile(Strict):
     tracking: TrackingAddress = TrackingAddress()
     alerts: Alerts = Alerts()
     jobs: Jobs = Jobs()
+    containers: Containers = Containers()
     vertex: Vertex | None = None
     kubeflow: Kubeflow | None = None
 

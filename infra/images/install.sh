@@ -2,7 +2,7 @@
 # install.sh LOCK...: a virtual environment in /opt/venv that holds what the locks name, each file by its hash.
 set -eu
 if [ -s /run/secrets/ca ]; then export SSL_CERT_FILE=/run/secrets/ca; fi
-export UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy PYTHONHASHSEED=0
+export UV_CACHE_DIR=/root/.cache/uv UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy PYTHONHASHSEED=0
 [ -d /opt/venv ] || /build/uv venv --quiet --python "$(command -v python3)" /opt/venv
 for lock in "$@"; do
   # TFDV and kfp's client hang on packages that exist as source alone; elsewhere nothing is built.

@@ -30,7 +30,7 @@ def python_packages() -> list[dict[str, Any]]:
     for item in distributions():
         name = re.sub(r"[-_.]+", "-", item.metadata["Name"]).lower()
         found.append(_component("library", name, item.version, f"pkg:pypi/{name}@{quote(item.version)}"))
-        licence = item.metadata["License-Expression"] if "License-Expression" in item.metadata else ""
+        licence = (item.metadata.get_all("License-Expression") or [""])[0]
         if _SPDX.fullmatch(licence):
             found[-1]["licenses"] = [{"expression": licence}]
     return found

@@ -9,6 +9,6 @@ package=$1 lock=$2
 shift 2
 apt-get install -qq --no-install-recommends -y "$@" >/dev/null
 awk -v name="$package" '/^[a-z]/ { taken = index($0, name "==") == 1 } taken' "/build/requirements/$lock.txt" >/tmp/one.txt
-export UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy
+export UV_CACHE_DIR=/root/.cache/uv UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy
 /build/uv venv --quiet --python "$(command -v python3)" /opt/venv
 /build/uv pip install --quiet --require-hashes --no-deps --python /opt/venv/bin/python -r /tmp/one.txt

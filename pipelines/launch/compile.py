@@ -22,7 +22,10 @@ _EXEC = "exec env _KFP_RUNTIME=true python3 -m kfp.dsl.executor_main"
 
 
 def text(
-    pipeline: str, defaults: Mapping[str, str] | None = None, resources: Mapping[str, Resources] | None = None
+    pipeline: str,
+    defaults: Mapping[str, str] | None = None,
+    resources: Mapping[str, Resources] | None = None,
+    images: Mapping[str, str] | None = None,
 ) -> str:
     """The compiled pipeline, the same for every case unless defaults or resources are written in.
 
@@ -32,11 +35,14 @@ def text(
         Values for the pipeline's own parameters, such as the bundle's digest.
     resources
         CPU and memory by step.
+    images
+        References by our images' names, such as esteira-pipeline; each is written in where our name stood.
 
     Raises
     ------
     CaseError
-        The pipeline is unknown, a parameter or step is not its own, or a portability rule is broken.
+        The pipeline is unknown, an image is not among `images`, a parameter or step is not its own, or a portability
+        rule is broken.
     """
     if pipeline not in PIPELINES:
         raise CaseError("pipeline", f"be one of {', '.join(PIPELINES)}", pipeline, "Choose one of them.")
@@ -53,9 +59,38 @@ def text(
     spec = yaml.load(compiled, yaml.CSafeLoader)  # safe, and in C
     _without_platform_cache(spec)
     _with_resources(spec, resources or {})
-    finished = header + yaml.dump(spec, Dumper=yaml.CSafeDumper, sort_keys=True, width=1000).replace(_SHELL, _EXEC)
-    lint.require(finished, where=pipeline)
-    return finished
+    return _finished(header, spec, images, where=pipeline)
+
+
+def component_text(name: str, images: Mapping[str, str] | None = None) -> str:
+    """One component as YAML, for a pipeline of one's own. Raises CaseError where there is none of this name."""
+    if name not in COMPONENTS:
+        raise CaseError("component", f"be one of {', '.join(COMPONENTS)}", name, "Choose one of them.")
+    kfp_light.load()
+    module = importlib.import_module(f"components.{name}.component")
+    spec = getattr(module, name).pipeline_spec
+    from google.protobuf import json_format
+
+    found = json_format.MessageToDict(spec)
+    _without_platform_cache(found)
+    return _finished("", found, images, where=name)
+
+
+def _finished(header: str, spec: dict[str, Any], images: Mapping[str, str] | None, *, where: str) -> str:
+    """The YAML that leaves: pinned where asked, the shell replaced by the task, every rule kept."""
+    if images is not None:
+        _with_images(spec, images, where=where)
+    text = header + yaml.dump(spec, Dumper=yaml.CSafeDumper, sort_keys=True, width=1000).replace(_SHELL, _EXEC)
+    lint.require(text, where=where)
+    return text
+
+
+def _with_images(spec: dict[str, Any], images: Mapping[str, str], *, where: str) -> None:
+    for executor in spec["deploymentSpec"]["executors"].values():
+        name = executor["container"]["image"].partition(":")[0]
+        if name not in images:
+            raise CaseError("images", f"name {name}", ", ".join(sorted(images)), "Build it: make images.", where=where)
+        executor["container"]["image"] = images[name]
 
 
 def _without_platform_cache(spec: dict[str, Any]) -> None:
@@ -76,12 +111,22 @@ def _with_resources(spec: dict[str, Any], resources: Mapping[str, Resources]) ->
 
 
 def write_all(
-    folder: Path, defaults: Mapping[str, str] | None = None, resources: Mapping[str, Resources] | None = None
+    folder: Path,
+    defaults: Mapping[str, str] | None = None,
+    resources: Mapping[str, Resources] | None = None,
+    images: Mapping[str, str] | None = None,
 ) -> list[Path]:
     """Every pipeline as `folder/NAME.yaml`."""
-    paths = []
-    for pipeline in PIPELINES:
-        path = folder / f"{pipeline}.yaml"
-        atomic_write(path, text(pipeline, defaults, resources).encode())
-        paths.append(path)
-    return paths
+    texts = {pipeline: text(pipeline, defaults, resources, images) for pipeline in PIPELINES}
+    return _written(folder, texts)
+
+
+def write_components(folder: Path, images: Mapping[str, str] | None = None) -> list[Path]:
+    """Every component as `folder/NAME.yaml`."""
+    return _written(folder, {name: component_text(name, images) for name in COMPONENTS})
+
+
+def _written(folder: Path, texts: Mapping[str, str]) -> list[Path]:
+    for name, content in texts.items():
+        atomic_write(folder / f"{name}.yaml", content.encode())
+    return [folder / f"{name}.yaml" for name in texts]

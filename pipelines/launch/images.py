@@ -25,7 +25,8 @@ from components.core.errors import SetupError
 HOME = Path(__file__).resolve().parents[2]
 NAMES = ("launcher", "pipeline", "validate", "server")
 DIGESTS = Path("build/digests.json")
-PINNED = re.compile(r"[a-z0-9][a-z0-9._/:-]*@sha256:[0-9a-f]{64}")
+PINNED = re.compile(r"[a-z0-9][a-z0-9.-]*(:[0-9]+(?=/))?(/[a-z0-9][a-z0-9._-]*)*@sha256:[0-9a-f]{64}")
+"""An image by digest, without a tag."""
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 

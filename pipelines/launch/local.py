@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import subprocess
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from components import types
 from components.core.errors import CaseError
@@ -35,35 +35,60 @@ Watcher = Callable[[Started, str | None], None]
 """Called with each line that a task prints, and with None when it starts."""
 
 
-def run(pipeline: str, arguments: dict[str, str], *, root: Path, watch: Watcher) -> None:
+class Runner(Protocol):
+    """Where the tasks of a run here find what their images hold."""
+
+    def configuration(self) -> Any:
+        """kfp.local's runner."""
+
+    def handler(self, watch: Watcher, root: Path) -> AbstractContextManager[None]:
+        """Our task handler in the place of that runner's. Raises SetupError where something is missing."""
+
+
+def run(pipeline: str, arguments: dict[str, str], *, root: Path, watch: Watcher, runner: Runner | None = None) -> None:
     """Runs the compiled pipeline (YAML text). A failed task raises nothing: what happened stands in the run record.
 
     Parameters
     ----------
     root
         Where artifacts and the tasks' logs go.
+    runner
+        None: prebuilt environments.
 
     Raises
     ------
     CaseError
         The arguments are too large for one task's input.
     SetupError
-        An environment is missing.
+        An environment or an image is missing.
     """
+    chosen = runner or Environments()
     size = sum(len(value.encode()) for value in arguments.values())
     if size > MAX_PARAMETERS:
         raise CaseError("parameters", f"hold at most {MAX_PARAMETERS} bytes", size, "Shorten the profile.")
     kfp_light.load()
     from kfp import components, local
 
-    for image in (types.PIPELINE, types.VALIDATE):
-        environments.python(image)
     root.mkdir(parents=True, exist_ok=True)
-    with _handler(watch, root), open(root / "kfp.log", "a", encoding="utf-8") as log, redirect_stdout(log):
-        local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(root), raise_on_error=False)
+    with chosen.handler(watch, root), open(root / "kfp.log", "a", encoding="utf-8") as log, redirect_stdout(log):
+        local.init(chosen.configuration(), pipeline_root=str(root), raise_on_error=False)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # kfp warns that resources have no effect here, for every task
             components.load_component_from_text(pipeline)(**arguments)
+
+
+class Environments:
+    """Tasks run in the prebuilt environments."""
+
+    def configuration(self) -> Any:
+        from kfp import local
+
+        return local.SubprocessRunner(use_venv=False)
+
+    def handler(self, watch: Watcher, root: Path) -> AbstractContextManager[None]:
+        for image in (types.PIPELINE, types.VALIDATE):
+            environments.python(image)
+        return _handler(watch, root)
 
 
 @contextmanager
@@ -79,9 +104,9 @@ def _handler(watch: Watcher, root: Path) -> Iterator[None]:
             environments.python(image)
 
         def run(self) -> Any:
-            task = _task(self.full_command)
+            task = task_of(self.full_command)
             watch(task, None)
-            code = _follow(self.full_command, environments.variables(self.image) | self.env_vars, task, watch, root)
+            code = _process(self.full_command, environments.variables(self.image) | self.env_vars, task, watch, root)
             return status.Status.SUCCESS if code == 0 else status.Status.FAILURE
 
     subprocess_task_handler.SubprocessTaskHandler = EnvironmentTaskHandler
@@ -91,24 +116,31 @@ def _handler(watch: Watcher, root: Path) -> Iterator[None]:
         subprocess_task_handler.SubprocessTaskHandler = original
 
 
-def _task(command: list[str]) -> Started:
+def task_of(command: list[str]) -> Started:
     """The handler is told no task name: it stands in the command."""
     name = command[command.index("--function_to_execute") + 1]
     values = json.loads(command[command.index("--executor_input") + 1])["inputs"]["parameterValues"]
     return Started(str(values["job"]), name)
 
 
-def _follow(command: list[str], variables: dict[str, str], task: Started, watch: Watcher, root: Path) -> int:
+def _process(command: list[str], variables: dict[str, str], task: Started, watch: Watcher, root: Path) -> int:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env=variables
+    ) as process:
+        assert process.stdout is not None
+        try:
+            follow((line.rstrip("\n") for line in process.stdout), task, watch, root)
+        except BaseException:
+            process.terminate()  # a terminal's Ctrl-C reaches it too; a cancel from elsewhere does not
+            raise
+        return process.wait()
+
+
+def follow(lines: Iterable[str], task: Started, watch: Watcher, root: Path) -> None:
+    """Each line as it comes goes to the watcher and into the task's log."""
     log = root / task.job / "logs" / f"{task.step}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        open(log, "w", encoding="utf-8") as file,
-        subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env=variables
-        ) as process,
-    ):
-        assert process.stdout is not None
-        for line in process.stdout:
-            file.write(line)
-            watch(task, line.rstrip("\n"))
-        return process.wait()
+    with open(log, "w", encoding="utf-8") as file:
+        for line in lines:
+            file.write(line + "\n")
+            watch(task, line)

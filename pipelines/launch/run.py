@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,12 +12,13 @@ from rich.console import Console
 from components import ROUTE
 from components.adapters import records
 from components.adapters.connect import Connected
+from components.adapters.local import processes
 from components.core import profile as profiles
 from components.core import report
 from components.core.errors import ArtifactError, RunError
 from components.core.profile import Profile
 from components.core.record import RunRecord, StepRecord, launch_path, report_path, step_path
-from pipelines.launch import cases, compile, console, local, window
+from pipelines.launch import cases, compile, console, docker, local, window
 
 _NOT_IN_PREDICT = ("train", "evaluate", "register", "deploy")
 ROUTES: dict[str, tuple[str, ...]] = {
@@ -33,7 +35,14 @@ class Finished:
 
 
 def run(
-    name: str, pipeline: str, *, profile: Profile | None = None, start: str = "", stop: str = "", out: Console
+    name: str,
+    pipeline: str,
+    *,
+    profile: Profile | None = None,
+    start: str = "",
+    stop: str = "",
+    out: Console,
+    images: Mapping[str, str] | None = None,
 ) -> Finished:
     """Runs a pipeline of a case on this machine, to its end, whatever its steps do.
 
@@ -41,6 +50,8 @@ def run(
     ----------
     profile
         Where things live; None: the built-in `local`.
+    images
+        References of the container images that the steps run in; None: prebuilt environments.
 
     Raises
     ------
@@ -53,15 +64,22 @@ def run(
     folder = cases.find(name)
     chosen = profile or profiles.load("local")
     ports = Connected(chosen)
-    text = compile.text(pipeline)
+    text = compile.text(pipeline, images=images)
     taken = cases.snapshot(folder, ports)
     arguments = {"bundle": taken.bundle, "operations": taken.operations, "profile": chosen.to_json()}
     arguments |= {"start": start, "stop": stop}
-    watcher = _Watcher(
-        ports, RunRecord("", pipeline, taken.file.name, ROUTES[pipeline], {}, taken.bundle, time.time()), out
-    )
+    head = RunRecord("", pipeline, taken.file.name, ROUTES[pipeline], {}, taken.bundle, arguments=arguments)
+    return go(head, text, out, images=images)
+
+
+def go(head: RunRecord, text: str, out: Console, images: Mapping[str, str] | None = None) -> Finished:
+    """Runs the compiled pipeline with the head's arguments, to its end. Raises as `run`."""
+    chosen = Profile.from_json(head.arguments["profile"])
+    ports = Connected(chosen)
+    runner = docker.Containers(chosen, images) if images is not None else None
+    watcher = _Watcher(ports, replace(head, started=time.time(), process=processes.mark()), out)
     try:
-        local.run(text, arguments, root=chosen.path("artifacts"), watch=watcher)
+        local.run(text, dict(head.arguments), root=chosen.path("artifacts"), watch=watcher, runner=runner)
     except KeyboardInterrupt:
         watcher.interrupted()
         raise
@@ -101,7 +119,7 @@ class _Watcher:
         """The run has ended: what was under way was killed."""
         self._current = ""
         if self.head.job:
-            self.head = replace(self.head, ended=time.time())
+            self.head = replace(self.head, ended=time.time(), cancelled=True)
             self._ports.blobs.write(launch_path(self.head.job), records.head(self.head))
 
     def close(self) -> None:
