@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import resource
 import signal
@@ -101,6 +102,9 @@ def main() -> None:
             follower = Follower(versions, settings.case, registry, PointerEndpoints(blobs))
             follower.start()
     _more_files()
+    sys.setswitchinterval(0.0005)  # a large request's thread must not hold up the loop
+    gc.collect()
+    gc.freeze()  # what was imported is never garbage: later collections need not look at it
     try:
         uvloop.run(serve(settings, versions, log))
     finally:

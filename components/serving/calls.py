@@ -109,7 +109,7 @@ class Calls:
         try:
             if call.asked is not None or self._read(call):
                 _score([call])
-        except Exception as error:  # nothing may leave a request without an answer
+        except Exception as error:
             _fail(call, error)
         self._loop.call_soon_threadsafe(self._end, call)
 
@@ -128,8 +128,8 @@ class Calls:
             return False
         try:
             call.asked = _ASK[call.route](parsed, call.served.inputs, self._limits)
-        except Refused as refused:
-            _fail(call, refused)
+        except Exception as error:  # nothing may leave a request without an answer
+            _fail(call, error)
             return False
         return True
 
@@ -213,8 +213,8 @@ def _write(call: Call, served: Served, asked: Asked, answers: Answers) -> None:
     try:
         call.reply = asked.write(call.identifier, served.about, answers)
         call.line = logs.answered(asked, served.inputs, answers)
-    except Refused as refused:
-        _fail(call, refused)
+    except Exception as error:  # nor may one request's answer take its neighbours' away
+        _fail(call, error)
 
 
 def _head(call: Call, served: Served, seconds: float) -> dict[str, object]:
