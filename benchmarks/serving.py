@@ -39,6 +39,7 @@ WARMUP = 2
 QUEUE = 256
 """What the case's `serving.queue` says by default."""
 Found = dict[str, Any]
+Contender = tuple[Server, subprocess.Popen[bytes]]
 
 
 def load(server: Server, bodies: Path, seconds: int, connections: int, *, each: bool = False) -> Found:
@@ -66,14 +67,18 @@ def check_equal(contenders: Sequence[Server]) -> float:
     return largest
 
 
-def contend(contenders: Sequence[Server], folder: Path, arguments: argparse.Namespace) -> dict[str, list[Found]]:
-    bodies = {server.name: write_bodies(server, folder) for server in contenders}
-    found: dict[str, list[Found]] = {server.name: [] for server in contenders}
-    for server in contenders:
+def contend(contenders: Sequence[Contender], folder: Path, arguments: argparse.Namespace) -> dict[str, list[Found]]:
+    """The findings of every round by server, all servers in every round; with the processor time of a request."""
+    bodies = {server.name: write_bodies(server, folder) for server, _ in contenders}
+    found: dict[str, list[Found]] = {server.name: [] for server, _ in contenders}
+    for server, _ in contenders:
         load(server, bodies[server.name], WARMUP, arguments.connections)
     for _ in range(arguments.rounds):
-        for server in contenders:
-            found[server.name].append(load(server, bodies[server.name], arguments.seconds, arguments.connections))
+        for server, process in contenders:
+            before = servers.cpu_seconds(process)
+            each = load(server, bodies[server.name], arguments.seconds, arguments.connections)
+            each["cpu"] = (servers.cpu_seconds(process) - before) / each["requests"] * 1e6
+            found[server.name].append(each)
     return found
 
 
@@ -84,7 +89,7 @@ def saturate(server: Server, folder: Path, seconds: int) -> dict[str, Found]:
 
 
 def medians(found: Sequence[Found]) -> Found:
-    middle: Found = {key: statistics.median(each[key] for each in found) for key in ("rate", "p50", "p99")}
+    middle: Found = {key: statistics.median(each[key] for each in found) for key in ("rate", "p50", "p99", "cpu")}
     return middle | {"errors": sum(each["refused"] + each["broken"] for each in found)}
 
 
@@ -92,12 +97,14 @@ def measure(folder: Path, arguments: argparse.Namespace) -> None:
     trained = Trained(folder)
     pipeline = trained.pipeline()
     own = servers.ours(trained)
-    started = [own, servers.mlserver(folder / "mlserver", pipeline), servers.mlflow(folder / "mlflow", pipeline)]
-    contenders = [*started, servers.by_open_inference(own)]
+    rivals = [servers.mlserver(folder / "mlserver", pipeline), servers.mlflow(folder / "mlflow", pipeline)]
     with ExitStack() as stack:
-        for server in started:
-            stack.enter_context(servers.running(server, folder / f"{server.name}.log"))
-        more: Found = {"largest difference": check_equal(contenders)}
+        contenders = [
+            (server, stack.enter_context(servers.running(server, folder / f"{server.name}.log")))
+            for server in (own, *rivals)
+        ]
+        contenders.append((servers.by_open_inference(own), contenders[0][1]))
+        more: Found = {"largest difference": check_equal([server for server, _ in contenders])}
         found = contend(contenders, folder, arguments)
     show(found, more | logged(trained) | {"load average": os.getloadavg()[0]})
     with servers.running(own, folder / "saturated.log"):
@@ -108,10 +115,10 @@ def show(found: dict[str, list[Found]], more: Found) -> None:
     middle = {name: medians(each) for name, each in found.items()}
     own, mlserver, mlflow = (middle[name] for name in ("esteira", "MLServer", "MLflow"))
     table = [
-        [name, each["rate"], each["p50"], each["p99"], each["errors"], own["rate"] / each["rate"]]
+        [name, *(each[key] for key in ("rate", "p50", "p99", "cpu", "errors")), own["rate"] / each["rate"]]
         for name, each in middle.items()
     ]
-    columns = ["", "requests/s", "p50 ms", "p99 ms", "errors", "esteira's requests/s are times"]
+    columns = ["", "requests/s", "p50 ms", "p99 ms", "CPU us a request", "errors", "esteira's requests/s are times"]
     ratios = {
         "times MLServer's requests/s (target: 8)": own["rate"] / mlserver["rate"],
         "of MLServer's p99 (target: 0.2)": own["p99"] / mlserver["p99"],
