@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -13,8 +14,10 @@ from components.adapters.ports import Blobs, Tables
 from components.core import inference, live_rows
 from components.core.arrow import ARROW
 from components.core.columns import ColumnType
-from components.core.errors import DataError
+from components.core.errors import ConflictError, DataError
 
+SERVERS = "server-"
+"""How the windows of servers begin; each is written once."""
 MOST = 64
 """So many segments are brought in at once, the newest first: a backlog does not hold up who watches."""
 _SEGMENT = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.-]{0,63})/(\d{8})\.jsonl")
@@ -41,8 +44,8 @@ def collect(
 ) -> None:
     """Brings the servers' segments that the table does not have yet into `live_CASE`, a window each.
 
-    The window's write is whole or not there, and says that the segment is done; whoever does it again, or at the same
-    time, writes the same rows.
+    The window's write is whole or not there, and says that the segment is done. Of several who do it at once each would
+    write the same rows, and one does.
 
     Parameters
     ----------
@@ -54,11 +57,13 @@ def collect(
     table, prefix = inference.table(case), inference.log_prefix(case)
     done = set(tables.windows(table))
     found = [(match, name) for name in blobs.names(prefix) if (match := _SEGMENT.fullmatch(name, len(prefix)))]
-    new = [(m[2], f"server-{m[1]}-{m[2]}", m[1], name) for m, name in found if f"server-{m[1]}-{m[2]}" not in done]
+    named = [(m[2], f"{SERVERS}{m[1]}-{m[2]}", m[1], name) for m, name in found]
+    new = [one for one in named if one[1] not in done]
     into.waiting = max(0, len(new) - most)
     for _, window, server, name in sorted(new, reverse=True)[:most]:
         segment = live_rows.parse(blobs.read(name)[0], types)
-        tables.replace(table, window, segment.rows)
+        with suppress(ConflictError):  # somebody else brought it in meanwhile
+            tables.replace(table, window, segment.rows, after="")
         into.segments += 1
         into.requests += segment.requests
         into.bad += segment.bad

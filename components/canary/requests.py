@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -42,8 +43,11 @@ class Requests:
         return len(self.at)
 
 
-def requests(rows: pa.Table, asked: Asked | None = None) -> Requests:
-    """The requests in the rows (`OWN`) of one version; the rows of a request stand together."""
+def requests(rows: pa.Table, asked: Asked | None = None, *, labelled: bool = True) -> Requests:
+    """The requests in the rows (`OWN`) of one version; the rows of a request stand together.
+
+    `labelled` says whether labels are asked for: their predictions are kept.
+    """
     ids, at, status = texts(rows, "_id"), _numbers(rows, "_at"), _numbers(rows, "status")
     first = np.ones(len(ids), dtype=bool)
     first[1:] = (ids[1:] != ids[:-1]) | (at[1:] != at[:-1])
@@ -55,7 +59,7 @@ def requests(rows: pa.Table, asked: Asked | None = None) -> Requests:
     if told is not None:
         same = (told == texts(rows, "decision")[at_rows]).astype(np.float64)
         alike[answered] = (np.bincount(of[at_rows], same, len(starts)) / count)[answered]
-    single = (answered & (count == 1))[of]
+    single = (answered & (count == 1) & labelled)[of]
     return Requests(
         at[starts] / 1e6,
         (status[starts] >= _FAILED).astype(np.float64),
@@ -64,6 +68,13 @@ def requests(rows: pa.Table, asked: Asked | None = None) -> Requests:
         texts(rows, "_source")[starts] == "stream",
         rows.select(PREDICTED).filter(pa.array(single)),
     )
+
+
+def joined(parts: Sequence[Requests]) -> Requests:
+    """All of them as one."""
+    names = ("at", "failed", "latency", "alike", "stream")
+    columns: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    return Requests(**columns, rows=pa.concat_tables([part.rows for part in parts]).combine_chunks())
 
 
 def decisions(scorer: Scorer, columns: Columns) -> Array:

@@ -218,7 +218,5 @@ def _growth(looks: Sequence[Look], findings: Sequence[Finding]) -> list[Block]:
 
 def _table(findings: Sequence[Finding]) -> Block:
     titles = ["rule", "verdict", *_NAMES, "bound", "limit", *(f"{name}'s samples" for name in _NAMES), "asked for"]
-    rows: list[list[object]] = [
-        [f.name, f.state, *f.values, f.bound, f.limit, *f.samples, f.needed] for f in findings
-    ]
+    rows: list[list[object]] = [[f.name, f.state, *f.values, f.bound, f.limit, *f.samples, f.needed] for f in findings]
     return blocks.table("Every rule", titles, rows)

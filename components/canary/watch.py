@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.adapters.live import Live
-from components.adapters.live_table import Changes, Collected, collect
+from components.adapters.live_table import SERVERS, Changes, Collected, collect
 from components.adapters.ports import Ports
 from components.canary.labels import Labels
-from components.canary.requests import OWN, Requests, decisions, requests
+from components.canary.requests import OWN, Requests, decisions, joined, requests
 from components.core import canary_rules, inference
 from components.core.arrow import columns_of, lacking
 from components.core.canary import Rule
@@ -21,6 +21,8 @@ from components.core.case import Canary, Case
 from components.core.columns import Array, ColumnType
 
 CHAMPION, CHALLENGER = 0, 1
+_MANY = 64
+"""Windows of servers that stand by themselves at most."""
 
 
 class Watch:
@@ -53,11 +55,22 @@ class Watch:
                 return self._champion_decides(window, mine[at])
 
             wanted = asked if self.asked.agreement is not None else None
-            self._windows[window] = (requests(champion), requests(challenger, wanted))
+            quality = self._labels is not None
+            self._windows[window] = (
+                requests(champion, labelled=quality), requests(challenger, wanted, labelled=quality)
+            )  # fmt: skip
+        self._fold()
         landed = self._labels is not None and self._labels.poll(
             [r.rows for pair in self._windows.values() for r in pair]
         )
         return bool(changed) or landed
+
+    def _fold(self) -> None:
+        """Many small windows as one: those of servers are written once."""
+        small = [window for window in self._windows if window.startswith(SERVERS)]
+        if len(small) > _MANY:
+            champions, challengers = zip(*(self._windows.pop(window) for window in small), strict=True)
+            self._windows[SERVERS] = (joined(champions), joined(challengers))
 
     def rules(self) -> list[Rule]:
         """The case's rules over all that was read."""
@@ -68,17 +81,15 @@ class Watch:
         mine, labels = self._of(which), self._labels
         if not mine:
             return Observed()
-        at = np.concatenate([r.at for r in mine])
-        order = np.argsort(at, kind="stable")
-        failed, latency, alike, stream = (
-            np.concatenate([getattr(r, name) for r in mine])[order] for name in ("failed", "latency", "alike", "stream")
-        )
-        at, timed, compared = at[order], ~np.isnan(latency) & (stream == self._streamed()), ~np.isnan(alike)
+        whole = joined(mine)
+        order = np.argsort(whole.at, kind="stable")
+        at, failed, latency, alike = (v[order] for v in (whole.at, whole.failed, whole.latency, whole.alike))
+        timed, compared = ~np.isnan(latency) & (whole.stream[order] == self._streamed()), ~np.isnan(alike)
         return Observed(
             Series(at, failed),
             Series(at[timed], latency[timed]),
             Series(at[compared], alike[compared]) if compared.any() else NOTHING,
-            labels.labelled([r.rows for r in mine], self.versions[which].scorer.model) if labels is not None else None,
+            labels.labelled([whole.rows], self.versions[which].scorer.model) if labels is not None else None,
         )
 
     def _of(self, which: int) -> list[Requests]:

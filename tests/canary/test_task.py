@@ -16,7 +16,7 @@ import pytest
 from components.adapters import release
 from components.adapters.local.endpoints import PointerEndpoints
 from components.adapters.ports import Pointer
-from components.canary import task
+from components.canary import task, watch
 from components.core import artifacts
 from components.core.profile import Profile
 from tests import processes
@@ -191,6 +191,23 @@ def test_the_streams_windows_count_once_however_often_they_are_written(
     assert canary.run().parameters == PROMOTED
     counted = [look["findings"][0]["samples"]["challenger"] for look in canary.found()["looks"]]
     assert counted == [0, 40, 90, 150]
+
+
+def test_many_segments_of_several_servers_count_as_one_would(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "_MANY", 2)
+    canary = make(quality={"accuracy": 0.3}, requests=90)
+    canary.begin()
+    steps = [
+        lambda server=server: canary.serve(
+            Traffic(1, count=20, right=0.9), Traffic(2, count=20, right=0.9), server=server
+        )
+        for server in "abcab"
+    ]
+    at(monkeypatch, *steps, canary.land)
+    assert canary.run().parameters == PROMOTED
+    assert canary.found()["counts"]["challenger"] == {
+        "requests": 100, "failed": 0, "timed": 100, "compared": 100, "labelled": 100
+    }  # fmt: skip
 
 
 def test_latencies_of_the_stream_and_of_servers_do_not_mix(make: Make) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from components.adapters.names import checked_blob
 from components.core.artifacts import atomic_write, sha256
 from components.core.errors import ArtifactError, ConflictError
 
@@ -42,19 +44,24 @@ class FileBlobs:
         return self._path(name).is_file()
 
     def names(self, prefix: str) -> list[str]:
-        folder = self._path(prefix.rpartition("/")[0]) if "/" in prefix else self._root
-        found = (p.relative_to(self._root).as_posix() for p in folder.rglob("*") if p.is_file())
-        return sorted(n for n in found if n.startswith(prefix) and not Path(n).name.startswith("."))
+        head = prefix.rpartition("/")[0]
+        folder = self._path(head) if head else self._root
+        start = len(os.fspath(folder))
+        # Who watches a log asks every second, and a Path for each name would cost ten times as much.
+        found = (
+            f"{head}{place[start:]}/{name}".lstrip("/")
+            for place, _, files in os.walk(folder)
+            for name in files
+            if not name.startswith(".")
+        )
+        return sorted(name for name in found if name.startswith(prefix))
 
     def delete(self, name: str) -> None:
         with self._locked():
             self._path(name).unlink(missing_ok=True)
 
     def _path(self, name: str) -> Path:
-        parts = name.split("/")
-        if not name or any(part in ("", ".", "..") or "\0" in part or "\\" in part for part in parts):
-            raise ArtifactError("blob", "be a relative name without '..'", name, "Use names such as runs/JOB/run.json.")
-        return self._root.joinpath(*parts)
+        return self._root.joinpath(*checked_blob(name).split("/"))
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
