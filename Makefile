@@ -14,6 +14,10 @@ TFDV := $(if $(filter 2.39,$(firstword $(sort $(GLIBC) 2.39))),validate,validate
 
 PRISM_PORT ?= 8073
 PUBSUB_PORT ?= 8085
+GCS_PORT ?= 4443
+
+# The bucket and the dataset that the emulators begin with.
+export POST := import sys, urllib.request as r; r.urlopen(r.Request(sys.argv[1], sys.argv[2].encode(), {"Content-Type": "application/json"}))
 
 export PYTHONSAFEPATH := 1
 unexport PYTHONDONTWRITEBYTECODE
@@ -37,16 +41,20 @@ check: $(VENVS)/dev/.stamp ## ruff, mypy --strict, import-linter
 	$(VENVS)/dev/bin/mypy
 	$(VENVS)/dev/bin/lint-imports
 
-servers: .tools/prism ## start what some tests need, until `make servers-stop`: Beam's job service, the Pub/Sub emulator
+servers: .tools/prism .tools/fake-gcs-server ## start what some tests need, until `make servers-stop`: Beam's job service, emulators of Pub/Sub and Cloud Storage
 	mkdir -p .tools/run/pubsub
 	.tools/prism --job_port $(PRISM_PORT) --web_port 0 --serve_http=false >.tools/run/prism.log 2>&1 & echo $$! >.tools/run/prism.pid
 	set -m; gcloud beta emulators pubsub start --project=esteira --host-port=127.0.0.1:$(PUBSUB_PORT) \
 	  --data-dir=.tools/run/pubsub --quiet >.tools/run/pubsub.log 2>&1 & echo $$! >.tools/run/pubsub.pid
-	for port in $(PRISM_PORT) $(PUBSUB_PORT); do \
+	.tools/fake-gcs-server -scheme http -host 127.0.0.1 -port $(GCS_PORT) -backend memory -log-level warn \
+	  >.tools/run/gcs.log 2>&1 & echo $$! >.tools/run/gcs.pid
+	for port in $(PRISM_PORT) $(PUBSUB_PORT) $(GCS_PORT); do \
 	  for try in {1..300}; do (: </dev/tcp/127.0.0.1/$$port) 2>/dev/null && continue 2; sleep 0.1; done; exit 1; done
+	$(PYTHON) -c "$$POST" http://127.0.0.1:$(GCS_PORT)/storage/v1/b '{"name": "esteira"}'
 
 servers-stop: ## stop what `make servers` started
 	@-kill "$$(cat .tools/run/prism.pid)"
+	@-kill "$$(cat .tools/run/gcs.pid)"
 	@-kill -- "-$$(cat .tools/run/pubsub.pid)"  # gcloud's own process group: the emulator is its child
 
 setup: $(VENVS)/launcher/.stamp $(VENVS)/pipeline/.stamp $(VENVS)/validate/.stamp $(VENVS)/server/.stamp ## the environments of the steps
@@ -83,6 +91,9 @@ lock: $(UV) ## requirements/*.txt anew from pyproject.toml
 
 clean: ## what runs and builds left; not the environments
 	rm -rf build .esteira
+
+.tools/fake-gcs-server:
+	GOBIN=$(CURDIR)/.tools go install github.com/fsouza/fake-gcs-server@v1.56.1
 
 .tools/prism:
 	GOBIN=$(CURDIR)/.tools go install github.com/apache/beam/sdks/v2/go/cmd/prism@v2.77.0

@@ -16,6 +16,11 @@ class Connected:
 
     @cached_property
     def blobs(self) -> Blobs:
+        if self.profile.blobs.adapter == "google":
+            from components.adapters.gcp.blobs import CloudBlobs
+
+            return CloudBlobs(self.profile.blobs.at)
+
         from components.adapters.local.blobs import FileBlobs
 
         return FileBlobs(self.profile.path("blobs"))

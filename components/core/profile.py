@@ -32,6 +32,13 @@ class Address(Strict):
     at: str = ""
 
 
+class StoreAddress(Strict):
+    adapter: Literal["local", "google"] = "local"
+    at: str = ""
+    """For Google: gs://bucket/prefix of the blobs, project.dataset of the tables. STORAGE_EMULATOR_HOST and
+    BIGQUERY_EMULATOR_HOST are followed as Google's clients do."""
+
+
 class EventsAddress(Strict):
     adapter: Literal["log", "pubsub"] = "log"
     at: str = ""
@@ -109,8 +116,8 @@ class Profile(Strict):
     """The local adapters' folder."""
     sources: str = "."
     """What a case's relative source paths stand under."""
-    blobs: Address = Address()
-    tables: Address = Address()
+    blobs: StoreAddress = StoreAddress()
+    tables: StoreAddress = StoreAddress()
     events: EventsAddress = EventsAddress()
     registry: Address = Address()
     endpoints: Address = Address()

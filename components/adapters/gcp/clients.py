@@ -1,0 +1,49 @@
+"""Google's clients, each made once for a port. The emulators are found by the variables that Google's clients know.
+
+STORAGE_EMULATOR_HOST and BIGQUERY_EMULATOR_HOST are URLs; BIGQUERY_STORAGE_EMULATOR_HOST, which is ours, is host:port
+of the Storage Read API's gRPC.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+from components.core.errors import SetupError
+
+STORAGE_EMULATOR = "STORAGE_EMULATOR_HOST"
+BIGQUERY_EMULATOR = "BIGQUERY_EMULATOR_HOST"
+READ_EMULATOR = "BIGQUERY_STORAGE_EMULATOR_HOST"
+
+
+def load(package: str) -> ModuleType:
+    """The client's package google.cloud.PACKAGE, imported when it is first needed: it takes a second."""
+    try:
+        return importlib.import_module(f"google.cloud.{package}")
+    except ModuleNotFoundError as error:
+        distribution = f"google-cloud-{package.replace('_', '-')}"
+        remedy = f"Install {distribution} into this environment, or use the local adapter."
+        raise SetupError(distribution, "be installed", str(error), remedy) from error
+
+
+def storage_client() -> Any:
+    """A client of Cloud Storage. No project: objects are reached by their bucket."""
+    made: Callable[..., Any] = load("storage").Client
+    return _with_credentials("Cloud Storage", lambda: made(project=None))
+
+
+def _with_credentials(service: str, make: Callable[[], Any]) -> Any:
+    from google.auth.exceptions import DefaultCredentialsError
+
+    try:
+        return make()
+    except DefaultCredentialsError as error:
+        remedy = "Run `gcloud auth application-default login`, or run it as a service account."
+        raise SetupError("credentials", f"be there for {service}", str(error), remedy) from error
+
+
+def emulated(variable: str) -> bool:
+    return bool(os.environ.get(variable))

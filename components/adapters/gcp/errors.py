@@ -1,0 +1,99 @@
+"""The errors of Google's clients as ours, each with the remedy: which role, which API to enable, which quota."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from components.core.errors import ArtifactError, DataError, EsteiraError, RunError, SetupError
+
+_DISABLED = {"accessNotConfigured", "SERVICE_DISABLED"}
+_QUOTA = {"rateLimitExceeded", "userRateLimitExceeded", "quotaExceeded", "RATE_LIMIT_EXCEEDED", "jobRateLimitExceeded"}
+_BILLED = {"bytesBilledLimitExceeded"}
+
+
+@dataclass(frozen=True)
+class Service:
+    """A Google Cloud API, and what an account needs there."""
+
+    name: str
+    api: str
+    roles: str
+    quota: str
+    """What to do where a quota is used up."""
+
+
+STORAGE = Service(
+    "Cloud Storage",
+    "storage.googleapis.com",
+    "roles/storage.objectUser",
+    "Wait and run it again; one object takes a write each second. Else ask for more of the quota.",
+)
+BIGQUERY = Service(
+    "BigQuery",
+    "bigquery.googleapis.com",
+    "roles/bigquery.dataEditor, roles/bigquery.jobUser and roles/bigquery.readSessionUser",
+    "Wait and run it again, write fewer windows at once, or ask for more of the quota.",
+)
+
+
+@contextmanager
+def translated(service: Service, where: str) -> Iterator[None]:
+    """Whatever Google's clients raise, as one of ours; `where` is the bucket, dataset or table."""
+    from google.api_core.exceptions import GoogleAPIError
+    from google.auth.exceptions import GoogleAuthError
+
+    try:
+        yield
+    except (GoogleAPIError, GoogleAuthError, OSError) as error:  # OSError: a connection's, also of requests
+        raise translation(error, service, where) from error
+
+
+def translation(error: Exception, service: Service, where: str) -> EsteiraError:
+    """One error as ours. What is none of those below is a RunError: nobody answered, or not in time."""
+    from google.api_core import exceptions
+    from google.auth.exceptions import GoogleAuthError, TransportError
+
+    reasons = reasons_of(error)
+    text = str(error)
+    if isinstance(error, exceptions.Unauthorized | GoogleAuthError) and not isinstance(error, TransportError):
+        remedy = "Run `gcloud auth application-default login`, or run it as a service account."
+        return SetupError("credentials", f"be there for {service.name}", text, remedy, where=where)
+    if reasons & _DISABLED:
+        remedy = f"Enable it: gcloud services enable {service.api}"
+        return SetupError(service.api, "be enabled in the project", text, remedy, where=where)
+    if isinstance(error, exceptions.TooManyRequests) or reasons & _QUOTA:
+        return RunError(service.name, "have quota left for the request", text, service.quota, where=where)
+    if isinstance(error, exceptions.Forbidden):
+        remedy = f"Give the account {service.roles}."
+        return SetupError(service.name, "be open to this account", text, remedy, where=where)
+    if isinstance(error, exceptions.NotFound):
+        remedy = "Make it, or mend its name in the profile; a dataset is found in its own location only."
+        return SetupError(service.name, "have what the profile names", text, remedy, where=where)
+    if isinstance(error, exceptions.BadRequest):
+        return DataError(service.name, "get a request that it takes", text, "Mend what it names.", where=where)
+    remedy = "Run it again: what was written is whole, and is not written twice."
+    return RunError(service.name, "answer in time", text, remedy, where=where)
+
+
+def reasons_of(error: Exception) -> set[str]:
+    """The machine-readable reasons that Google's error bears, such as rateLimitExceeded."""
+    listed: Any = getattr(error, "errors", None) or []
+    found = {str(one.get("reason", "")) for one in listed if isinstance(one, dict)}
+    found.add(str(getattr(error, "reason", None) or ""))
+    response = getattr(error, "response", None)
+    try:  # of an upload or download, Google's clients leave it in the body
+        body = response.json()["error"] if response is not None else {}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        body = {}
+    inner = body.get("errors", []) if isinstance(body, dict) else []
+    found.update(str(one.get("reason", "")) for one in inner if isinstance(one, dict))
+    return found - {""}
+
+
+def corrupt(error: Exception, name: str, where: str) -> ArtifactError:
+    """What came is not what its checksum says."""
+    remedy = "Read it again; where it stays so, run the step that writes it."
+    return ArtifactError(name, "arrive with the checksum that it was stored with", str(error), remedy, where=where)
