@@ -160,6 +160,213 @@ def _print(data: Any) -> None:
     typer.echo(json.dumps(data, indent=1, sort_keys=True, default=str))
 
 
-def register(app: typer.Typer) -> None:
+On = Annotated[str, typer.Option("--on", help="Where: local, vertex or kubeflow.")]
+RunId = Annotated[str, typer.Argument(help="A run's id: see `esteira runs list --on`.")]
+
+
+def list_runs(on: str, profile: str, case: str, most: int, *, as_json: bool) -> None:
+    """`esteira runs list` of a cloud."""
+    from pipelines.launch import tables
+
+    found = _runs(on, profile).list(case, most)
+    if as_json:
+        _print([asdict(run) for run in found])
+    else:
+        tables.cloud_runs(found, on)
+
+
+def show_run(id: str | None, on: str, profile: str, every: float, *, wait: bool, as_json: bool) -> None:
+    """`esteira runs show` of a cloud: as it is, or followed to its end."""
+    from rich.console import Console
+
+    from pipelines.launch import follow
+
+    runs = _runs(on, profile)
+    newest = [] if id else runs.list(most=1)
+    if not id and not newest:
+        raise CaseError("RUN", f"be one on {on}", "none yet", f"Start one: esteira submit CASE batch --to {on}.")
+    chosen = id or newest[0].id
+    out = Console(file=sys.stderr if as_json else sys.stdout)
+    if wait:
+        run = followed(runs, chosen, out, every, f"esteira runs show {chosen} --on {on} --profile {profile}")
+    else:
+        run = runs.get(chosen)
+        if not as_json:
+            follow.show(run, out)
+    if as_json:
+        _print(asdict(run))
+    if wait and run.state in ("failed", "cancelled"):
+        raise typer.Exit(RunError.exit_code)
+
+
+def cancel_run(run: RunId, on: On = "local", profile: ProfileName = "local") -> None:
+    """Ask for a run's end; one that has ended stays as it is."""
+    runs = _runs(on, profile)
+    runs.cancel(run)
+    typer.echo(f"{run} {runs.get(run).state}")
+
+
+def retry_run(
+    run: RunId,
+    on: On = "local",
+    profile: ProfileName = "local",
+    key: Annotated[str, typer.Option(help="Names the retry on Vertex: the same key is the same retry.")] = "",
+    wait: Annotated[bool, typer.Option("--wait", help="Follow it to its end.")] = False,
+    every: Every = 10.0,
+) -> None:
+    """Repeat a run that failed or was cancelled: here and on Vertex as a new one, on Kubeflow within the run."""
+    from rich.console import Console
+
+    from components.adapters.runs import checked_key
+    from pipelines.launch import submit
+
+    out, runs = Console(), _runs(on, profile)
+    name = checked_key(key or submit.new_key())
+    if on == "vertex":
+        out.print(f"key      {name}", highlight=False)
+    new = runs.retry(run, name).run
+    out.print(f"run      {new.id}", highlight=False)
+    out.print(f"console  {new.address}", highlight=False, soft_wrap=True)
+    if wait:
+        new = followed(runs, new.id, out, every, f"esteira runs show {new.id} --on {on} --profile {profile}")
+    if new.state in ("failed", "cancelled"):
+        raise typer.Exit(RunError.exit_code)
+
+
+def _runs(on: str, profile: str) -> Runs:
+    from components.core import profile as profiles
+    from pipelines.launch import targets
+
+    return targets.runs(profiles.load(profile), on)
+
+
+schedules = typer.Typer(no_args_is_help=True, help="When a case's pipelines run by themselves.")
+To = Annotated[str, typer.Option("--to", help="vertex or kubeflow.")]
+Name = Annotated[str, typer.Argument(help="A schedule of the case's, by its name there.")]
+Release = Annotated[Path, typer.Option(help="The folder of `esteira compile CASE --images`.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Tell the difference; change nothing.")]
+LocalBlobs = Annotated[
+    bool, typer.Option("--allow-local-blobs", help="The profile's folder is mounted where the tasks run.")
+]
+
+
+@schedules.command("apply")
+def schedule_apply(
+    case: Case,
+    to: To,
+    release: Release = Path("release"),
+    profile: ProfileName = "local",
+    dry_run: DryRun = False,
+    allow_local_blobs: LocalBlobs = False,
+) -> None:
+    """Make the schedules there equal to the case's, and tell the difference first."""
+    from pipelines.launch import schedule, scheduling
+
+    work = scheduling.prepare(case, to, release, profile, allow_local_blobs=allow_local_blobs)
+    steps = schedule.difference(work.schedules, work.file.name, work.plans())
+    for step in steps:
+        typer.echo(step)
+    if not steps:
+        typer.echo(f"{to} has what the case says: {len(work.file.schedules)} schedules")
+    if steps and not dry_run:
+        work.store()
+        for step in steps:
+            step.do()
+        typer.echo("done")
+
+
+@schedules.command("create")
+def schedule_create(
+    case: Case,
+    name: Name,
+    to: To,
+    release: Release = Path("release"),
+    profile: ProfileName = "local",
+    allow_local_blobs: LocalBlobs = False,
+) -> None:
+    """Make one of the case's schedules; one that is there already is left alone, or refused where it differs."""
+    from pipelines.launch import scheduling
+
+    work = scheduling.prepare(case, to, release, profile, names=[name], allow_local_blobs=allow_local_blobs)
+    typer.echo(work.create(name))
+
+
+@schedules.command("update")
+def schedule_update(
+    case: Case,
+    name: Name,
+    to: To,
+    release: Release = Path("release"),
+    profile: ProfileName = "local",
+    dry_run: DryRun = False,
+    allow_local_blobs: LocalBlobs = False,
+) -> None:
+    """Make one schedule that is there equal to the case's."""
+    from pipelines.launch import scheduling
+
+    work = scheduling.prepare(case, to, release, profile, names=[name], allow_local_blobs=allow_local_blobs)
+    for line in work.update(name, dry_run=dry_run):
+        typer.echo(line)
+
+
+@schedules.command("list")
+def schedule_list(case: Case, to: To, profile: ProfileName = "local", as_json: Json = False) -> None:
+    """List a case's schedules on a target."""
+    from pipelines.launch import scheduling, tables
+
+    name, found = scheduling.listed(case, to, profile)
+    if as_json:
+        _print([asdict(one) for one in found])
+    else:
+        tables.schedules(name, found, to)
+
+
+@schedules.command("show")
+def schedule_show(
+    case: Case,
+    name: Annotated[str | None, typer.Argument(help="A schedule of the case's; none: every one.")] = None,
+    to: Annotated[str, typer.Option("--to", help="vertex or kubeflow; none: what the case says.")] = "",
+    crontab: Annotated[bool, typer.Option("--crontab", help="The lines for this machine's crontab.")] = False,
+    profile: ProfileName = "local",
+) -> None:
+    """Show what the case says of its schedules, or what a target has."""
+    from pipelines.launch import scheduling
+
+    if to and not crontab:
+        found = scheduling.shown(case, name, to, profile)
+        _print(found)
+        return
+    for line in scheduling.said(case, name, profile, crontab=crontab):
+        typer.echo(line)
+
+
+@schedules.command("pause")
+def schedule_pause(case: Case, name: Name, to: To, profile: ProfileName = "local") -> None:
+    """Let a schedule start nothing until it is resumed; what runs goes on."""
+    from pipelines.launch import scheduling
+
+    typer.echo(scheduling.change(case, name, to, profile, "pause"))
+
+
+@schedules.command("resume")
+def schedule_resume(case: Case, name: Name, to: To, profile: ProfileName = "local") -> None:
+    """Let a schedule go on; what it missed is not made up for."""
+    from pipelines.launch import scheduling
+
+    typer.echo(scheduling.change(case, name, to, profile, "resume"))
+
+
+@schedules.command("delete")
+def schedule_delete(case: Case, name: Name, to: To, profile: ProfileName = "local") -> None:
+    """Delete a schedule, and every other of its name; what it has started goes on."""
+    from pipelines.launch import scheduling
+
+    typer.echo(scheduling.change(case, name, to, profile, "delete"))
+
+
+def register(app: typer.Typer, runs: typer.Typer) -> None:
     """Adds these commands to the command line."""
     app.command()(submit)
+    app.add_typer(schedules, name="schedule")
+    runs.command("cancel")(cancel_run)
+    runs.command("retry")(retry_run)

@@ -20,6 +20,9 @@ def head(record: RunRecord) -> bytes:
         "bundle": record.bundle,
         "started": record.started,
         "ended": record.ended,
+        "arguments": dict(record.arguments),
+        "process": record.process,
+        "cancelled": record.cancelled,
     }
     return json.dumps(body, sort_keys=True).encode()
 
@@ -55,4 +58,7 @@ def load_run(blobs: Blobs, job: str) -> RunRecord:
         known.get("bundle", ""),
         known["started"],
         known.get("ended"),
+        known.get("arguments", {}),
+        known.get("process", ""),
+        known.get("cancelled", False),
     )

@@ -19,6 +19,7 @@ ENDED = ("done", "failed", "cancelled")
 TaskState = Literal[
     "pending", "running", "cancelling", "done", "reused", "failed", "cancelled", "skipped", "not started"
 ]
+_GROUP = re.compile(r"root|executor|.*-driver|(exit-handler|condition|condition-branches|for-loop)-[0-9]+")
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+-]{0,71}")
 
 
@@ -53,9 +54,19 @@ class Asked:
         return f"esteira-{self.pipeline}-{self.case}-{hashed(self.key)[:20]}"
 
     @property
+    def pipeline_digest(self) -> str:
+        """32 hex digits of the pipeline alone."""
+        return case.digest(dict(self.spec))[:32]
+
+    @property
     def digest(self) -> str:
         """32 hex digits of pipeline and parameters: what a label holds."""
         return case.digest({"spec": self.spec, "arguments": dict(self.arguments)})[:32]
+
+
+def is_group(task: str) -> bool:
+    """Whether a task of a target is no step of ours: what holds others, or prepares one."""
+    return _GROUP.fullmatch(task) is not None
 
 
 def hashed(text: str) -> str:

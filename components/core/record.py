@@ -58,6 +58,11 @@ class RunRecord:
     bundle: str = ""
     started: float | None = None
     ended: float | None = None
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    """The pipeline's parameters."""
+    process: str = ""
+    """The launcher's on its machine, as `processes.mark` names it: a run here ends with it."""
+    cancelled: bool = False
 
     def step(self, name: str) -> StepRecord:
         return self.steps.get(name, StepRecord(name, "not started"))

@@ -57,6 +57,15 @@ def follow(
         sleep(every)
 
 
+def show(run: Run, out: Console) -> None:
+    """A run as it is now."""
+    out.print(f"{run.case} {run.pipeline}" + (f"  key {run.key}" if run.key else ""), highlight=False)
+    out.print(f"console  {run.address}", highlight=False, soft_wrap=True)
+    for task in run.tasks:
+        out.print(line(task.name, task.state, _clock(task)), highlight=False, soft_wrap=True)
+    outcome(run, out)
+
+
 def line(name: str, state: str, more: str = "") -> Text:
     sign, style = _SIGNS[state]
     return Text(f"{sign} ", style=style) + Text(f"{name:<14} {state}{more and '  ' + more}")

@@ -75,17 +75,19 @@ def _pinned(spec: Mapping[str, Any], where: str) -> None:
 
 def _same_case(spec: Mapping[str, Any], folder: Path, file: CaseFile, where: str) -> None:
     written = spec["root"]["inputDefinitions"]["parameters"]
-    own = {
-        "bundle": bundle.build(folder).digest,
-        "operations": artifacts.sha256(case.resolved_json(file.operations()).encode()),
-    }
-    for name, digest in own.items():
+    for name, digest in digests(folder, file).items():
         default = written[name].get("defaultValue", digest)
         if default != digest:
             remedy = (
                 f"The release is of another state of the case: compile {file.name} again, or go back to its commit."
             )
             raise CaseError(name, f"be the case's own, {digest[:12]}…", str(default)[:12] + "…", remedy, where=where)
+
+
+def digests(folder: Path, file: CaseFile) -> dict[str, str]:
+    """What the case will be stored under: the parameters bundle and operations."""
+    operations = artifacts.sha256(case.resolved_json(file.operations()).encode())
+    return {"bundle": bundle.build(folder).digest, "operations": operations}
 
 
 def new_key() -> str:

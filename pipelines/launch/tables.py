@@ -13,6 +13,7 @@ from rich.text import Text
 
 from components.adapters.ports import Pointer
 from components.adapters.release import Change
+from components.adapters.runs import Run, Scheduled
 from components.core import shown
 from components.core.record import RunRecord
 from pipelines.launch.console import STYLES
@@ -141,6 +142,30 @@ def runs(found: Sequence[RunRecord]) -> None:
         word = f"{sign} {'failed: ' + ', '.join(record.failed) if record.failed else state}"
         cells = (record.job, record.case, shown.duration(seconds))
         result.add_row(*cells, Text(word, style=style))
+    _out().print(result)
+
+
+def cloud_runs(found: Sequence[Run], on: str) -> None:
+    """One row per run of a cloud."""
+    if not found:
+        _out().print(f"nothing of ours has run on {on} yet: esteira submit CASE batch --to {on}")
+        return
+    result = _table("run", "case", "pipeline", "key", "begun (UTC)", ">time", "state")
+    for run in found:
+        seconds = run.ended - run.created if run.ended and run.created else None
+        result.add_row(run.id, run.case, run.pipeline, run.key, _when(run.created), shown.duration(seconds), run.state)
+    _out().print(result)
+
+
+def schedules(case: str, found: Sequence[Scheduled], on: str) -> None:
+    """One row per schedule of a cloud."""
+    if not found:
+        _out().print(f"{case} has no schedule on {on}: esteira schedule apply {case} --to {on}")
+        return
+    result = _table("schedule", "pipeline", "cron", "time zone", "next (UTC)", "state", "id")
+    for one in found:
+        state = "paused" if one.paused else "active"
+        result.add_row(one.name, one.pipeline, one.cron, one.time_zone, _when(one.next), state, one.id)
     _out().print(result)
 
 

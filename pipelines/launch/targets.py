@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from components.adapters.runs import Runs
+from components.adapters.runs import Runs, Schedules
 from components.core.errors import CaseError, SetupError
 from components.core.profile import Profile
 
@@ -24,10 +24,33 @@ def known(name: str, among: tuple[str, ...] = NAMES, option: str = "--on") -> st
 
 def runs(profile: Profile, target: str) -> Runs:
     """The runs on a target of the profile; nothing is asked of it yet. Raises CaseError, SetupError."""
-    known(target, ("vertex",))
-    from components.adapters.gcp.vertex_runs import VertexRuns
+    if target == "local":
+        from pipelines.launch.local_runs import local_runs
 
-    return VertexRuns(vertex(profile))
+        return local_runs(profile)
+    if known(target) == "vertex":
+        from components.adapters.gcp.vertex_runs import VertexRuns
+
+        return VertexRuns(vertex(profile))
+    from components.adapters.kubeflow.runs import KubeflowRuns
+    from pipelines.launch import kubeflow_client
+
+    at = kubeflow(profile)
+    return KubeflowRuns(at, lambda: kubeflow_client.connect(at))
+
+
+def schedules(profile: Profile, target: str) -> Schedules:
+    """The schedules on a cloud target of the profile. Raises CaseError, SetupError."""
+    if known(target, CLOUD, "--to") == "vertex":
+        from components.adapters.gcp.vertex_schedules import VertexSchedules
+
+        return VertexSchedules(vertex(profile))
+    from components.adapters.kubeflow.schedules import KubeflowSchedules
+
+    from pipelines.launch import kubeflow_client
+
+    at = kubeflow(profile)
+    return KubeflowSchedules(at, lambda: kubeflow_client.connect(at))
 
 
 def vertex(profile: Profile) -> Vertex:

@@ -5,17 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import pytest
 
 from components.adapters.gcp.vertex_runs import VertexRuns
+from components.adapters.kubeflow.runs import KubeflowRuns
+from components.adapters.patience import Patience
 from components.adapters.runs import Asked, Runs
 from components.core.errors import CaseError, ConflictError, RunError, SetupError
-from components.core.targets import Vertex
+from components.core.targets import Kubeflow, Vertex
+from pipelines.launch import kubeflow_client
 from tests.servers import released
+from tests.servers.frames import Frame
 from tests.servers.http import Fault, Server
-from tests.servers.vertex.server import PROJECT, REGION, Frame, vertex
+from tests.servers.kubeflow.server import kubeflow
+from tests.servers.vertex.server import PROJECT, REGION, vertex
+from tests.servers.vertex.server import Vertex as VertexService
 
 ASKED = Asked(
     "batch",
@@ -38,7 +45,7 @@ class Target:
     patient: Any
 
     def made(self) -> int:
-        return len(self.service.jobs)
+        return len(self.service.jobs if isinstance(self.service, VertexService) else self.service.runs)
 
     def course(self, *frames: Frame) -> None:
         self.service.course = lambda id: list(frames)
@@ -48,11 +55,25 @@ class Target:
 def on_vertex() -> Iterator[Target]:
     with vertex() as (server, service):
         at = Vertex(project=PROJECT, region=REGION, pipeline_root="gs://esteira-test/runs", endpoint=server.address)
-        patient = lambda patience: VertexRuns(at, patience=patience)  # noqa: E731
-        yield Target(patient(released.IMPATIENT), server, service, r"POST .*/pipelineJobs$", patient)
+        runs = VertexRuns(at, patience=released.IMPATIENT)
+        yield Target(
+            runs, server, service, r"POST .*/pipelineJobs$", lambda patience: VertexRuns(at, patience=patience)
+        )
 
 
-@pytest.fixture(params=["on_vertex"])
+@pytest.fixture
+def on_kubeflow() -> Iterator[Target]:
+    with kubeflow() as (server, service):
+        patient = partial(kubeflow_runs, server)
+        yield Target(patient(released.IMPATIENT), server, service, r"POST .*/runs$", patient)
+
+
+def kubeflow_runs(server: Server, patience: Patience, **change: Any) -> KubeflowRuns:
+    at = Kubeflow.model_validate({"host": server.address} | change)
+    return KubeflowRuns(at, lambda: kubeflow_client.connect(at), patience=patience)
+
+
+@pytest.fixture(params=["on_vertex", "on_kubeflow"])
 def target(request: pytest.FixtureRequest) -> Target:
     found: Target = request.getfixturevalue(request.param)
     return found
@@ -93,9 +114,8 @@ def test_a_busy_server_is_asked_again(target: Target, status: int) -> None:
 
 def test_a_server_that_stays_busy_is_an_error_that_says_so(target: Target) -> None:
     target.server.faults.append(Fault(".", 429, times=1000))
-    impatient = target.patient(replace(released.IMPATIENT, deadline=0.05))
     with pytest.raises(RunError, match="must answer"):
-        impatient.start(ASKED)
+        target.patient(replace(released.IMPATIENT, deadline=0.05)).start(ASKED)
     assert target.made() == 0
 
 

@@ -52,9 +52,30 @@ class Caller:
         SetupError, CaseError, RunError
             Google's errors as ours, but for Conflict and NotFound.
         """
+        return self.again(lambda: self.once(method, **arguments), about)
+
+    def again(self, attempt: Callable[[], T], about: str) -> T:
+        """What the attempt gives, made again while the service is busy or away. Raises as `call`."""
         with translated(self.at, about):
-            bound = getattr(self._connected(), method)
-            return self._patience.retry(lambda: bound(**arguments, retry=None, timeout=CALL), transient)
+            return self._patience.retry(attempt, transient)
+
+    def once(self, method: str, **arguments: Any) -> Any:
+        """One attempt; Google's errors as they are."""
+        return getattr(self._connected(), method)(**arguments, retry=None, timeout=CALL)
+
+    def finish(self, operation: Any, about: str) -> None:
+        """Waits for a long-running operation to succeed. Raises as `call`."""
+
+        def done() -> None:
+            if not operation.done(retry=None):
+                raise _Pending(about)
+
+        with translated(self.at, about):
+            try:
+                self._patience.retry(done, lambda error: isinstance(error, _Pending) or transient(error))
+            except _Pending:
+                raise RunError("operation", "end", "it is still under way", "Look again later.", where=about) from None
+            operation.result()
 
     def _connected(self) -> Any:
         if self._client is None:
@@ -69,6 +90,10 @@ class Caller:
             options = ClientOptions(api_endpoint=endpoint)
             self._client = self._make(credentials=credentials, transport="rest", client_options=options)
         return self._client
+
+
+class _Pending(Exception):
+    """A long-running operation is under way."""
 
 
 def load(module: str) -> Any:

@@ -14,13 +14,14 @@ from urllib.parse import quote
 
 from components.adapters.gcp import vertex
 from components.adapters.patience import Patience
-from components.adapters.runs import ENDED, Asked, Run, Started, State, Task, TaskState, hashed
+from components.adapters.runs import ENDED, Asked, Run, Started, State, Task, TaskState, hashed, is_group
 from components.core.errors import CaseError, ConflictError
 from components.core.targets import Vertex
 
 CASE, PIPELINE, KEY, DIGEST, RETRY_OF = (f"esteira-{n}" for n in ("case", "pipeline", "key", "digest", "retry-of"))
 """Labels. Their values have 63 characters at most: 32 hex digits of a digest."""
 _KEY_SHOWN = re.compile(r" \[(.*)\]$")
+_LATER = float("inf")
 _STATES: Mapping[str, State] = {
     "QUEUED": "pending",
     "PENDING": "pending",
@@ -137,7 +138,8 @@ class VertexRuns:
     def _run(self, found: Any) -> Run:
         id = found.name.rpartition("/")[2]
         labels, key = dict(found.labels), _KEY_SHOWN.search(found.display_name)
-        tasks = sorted((self._task(task) for task in found.job_detail.task_details), key=lambda t: t.started or 1e18)
+        steps = (self._task(task) for task in found.job_detail.task_details if not is_group(task.task_name))
+        tasks = sorted(steps, key=lambda task: task.started or _LATER)
         return Run(
             id,
             name=id,

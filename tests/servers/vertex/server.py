@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,22 +17,13 @@ from google.cloud import aiplatform_v1
 from google.protobuf import json_format
 
 from tests.servers import http
+from tests.servers.frames import ENDED, Frame, usual
 from tests.servers.http import Refused, Request
 from tests.servers.vertex import rules
 
 PROJECT, REGION = "esteira-test", "europe-west1"
 PARENT = f"projects/{PROJECT}/locations/{REGION}"
 _QUERY = {"$alt", "pipelineJobId", "filter", "orderBy", "pageSize", "pageToken", "updateMask"}
-_ENDED = ("SUCCEEDED", "FAILED", "CANCELLED")
-
-
-@dataclass(frozen=True)
-class Frame:
-    """What a job looks like at one moment: its state, and its tasks' by name."""
-
-    state: str
-    tasks: Mapping[str, str] = field(default_factory=dict)
-    error: str = ""
 
 
 @dataclass
@@ -41,7 +32,7 @@ class Vertex:
 
     jobs: dict[str, aiplatform_v1.PipelineJob] = field(default_factory=dict)
     schedules: dict[str, aiplatform_v1.Schedule] = field(default_factory=dict)
-    operations: dict[str, list[Any]] = field(default_factory=dict)
+    operations: dict[str, list[bool]] = field(default_factory=dict)
     frames: dict[str, list[Frame]] = field(default_factory=dict)
     course: Callable[[str], list[Frame]] | None = None
     forbidden: bool = False
@@ -90,7 +81,7 @@ class Vertex:
         found.create_time = _moment(self.clock)
         found.state = aiplatform_v1.PipelineState.PIPELINE_STATE_PENDING
         self.jobs[id] = found
-        self.frames[id] = self.course(id) if self.course else usual(found)
+        self.frames[id] = self.course(id) if self.course else usual(_steps(found))
         return found
 
     def _get_pipelineJobs_one(self, request: Request, id: str) -> Any:
@@ -112,7 +103,7 @@ class Vertex:
     def _post_pipelineJobs_one_cancel(self, request: Request, id: str) -> Any:
         found = self._there(self.jobs, id, "PipelineJob")
         state = found.state.name.removeprefix("PIPELINE_STATE_")
-        if state in _ENDED:
+        if state in ENDED:
             raise Refused(400, "FAILED_PRECONDITION", f"The PipelineJob is in state {state}.")
         self._show(found, Frame("CANCELLING"))
         self.frames[id] = [Frame("CANCELLING"), Frame("CANCELLED")]
@@ -123,7 +114,7 @@ class Vertex:
         found.state = number if number is not None else int(frame.state)
         if frame.error:
             found.error = {"code": 9, "message": frame.error}
-        if frame.state in _ENDED:
+        if frame.state in ENDED:
             found.end_time = _moment(self.clock)
         if frame.tasks:
             details = [self._detail(i, n, s, frame.error) for i, (n, s) in enumerate(frame.tasks.items())]
@@ -202,7 +193,15 @@ class Vertex:
         del self.schedules[id]
         operation = str(next(self.numbers))
         self.operations[operation] = [False, True]
-        return {"name": f"{PARENT}/schedules/{id}/operations/{operation}", "done": False}
+        return {"name": f"{PARENT}/operations/{operation}", "done": False}
+
+    def _get_operations_one(self, request: Request, id: str) -> Any:
+        """Under way at the first look, done at the second."""
+        done = self._there(self.operations, id, "Operation").pop(0)
+        if not done:
+            return {"name": f"{PARENT}/operations/{id}", "done": False}
+        empty = {"@type": "type.googleapis.com/google.protobuf.Empty"}
+        return {"name": f"{PARENT}/operations/{id}", "done": True, "response": empty}
 
     def fire(self, id: str) -> str:
         """What the schedule does when its time comes; the new job's id."""
@@ -225,12 +224,9 @@ class Vertex:
         return data
 
 
-def usual(job: aiplatform_v1.PipelineJob) -> list[Frame]:
-    """Begun, half done, done."""
+def _steps(job: aiplatform_v1.PipelineJob) -> list[str]:
     spec = json_format.MessageToDict(aiplatform_v1.PipelineJob.pb(job).pipeline_spec)
-    names = [name.removeprefix("exec-") for name in spec["deploymentSpec"]["executors"]]
-    half = {name: "SUCCEEDED" if i < len(names) // 2 else "RUNNING" for i, name in enumerate(names)}
-    return [Frame("RUNNING"), Frame("RUNNING", half), Frame("SUCCEEDED", dict.fromkeys(names, "SUCCEEDED"))]
+    return [name.removeprefix("exec-") for name in spec["deploymentSpec"]["executors"]]
 
 
 def _wanted(job: aiplatform_v1.PipelineJob, text: str) -> bool:

@@ -1,0 +1,1 @@
+"""The adapters to Kubeflow Pipelines. The launcher makes the client: only it knows kfp."""
