@@ -47,8 +47,7 @@ async def serve(settings: Settings, versions: Versions, log: InferenceLog | None
     say("INFO", "listening", host=settings.host, port=port, ready=app.ready)
     await stopping.wait()
     say("INFO", "stopping")
-    app.draining = True
-    listener.drain()
+    app.draining = listener.draining = True
     await asyncio.sleep(settings.drain)
     server.close()
     await _until_answered(listener)

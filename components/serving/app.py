@@ -17,12 +17,13 @@ from prometheus_client.core import Metric
 from components.core.errors import EsteiraError
 from components.serving import metrics, oip, openapi, page, refusal
 from components.serving.asked import Reply
-from components.serving.calls import Call, Calls
+from components.serving.calls import Calls
 from components.serving.exchange import Exchange
 from components.serving.log import InferenceLog
 from components.serving.metrics import Metrics
 from components.serving.refusal import ABSENT, Refused
 from components.serving.say import say
+from components.serving.scoring import Call
 from components.serving.settings import Settings
 from components.serving.versions import Versions
 

@@ -43,6 +43,7 @@ class Listener:
         self.handle, self.body, self.refused = handle, body, refused
         self.connections: set[Connection] = set()
         self.draining = False
+        """Whether each connection closes after its answer."""
         self.tick = 0
         """Seconds since the start; what counts is how many pass, not when."""
         self.heads: dict[tuple[int, bytes], bytes] = {}
@@ -68,10 +69,6 @@ class Listener:
             self.heads[status, kind] = made
         return made
 
-    def drain(self) -> None:
-        """From now on each connection closes after its answer."""
-        self.draining = True
-
     def close_idle(self) -> None:
         for connection in list(self.connections):
             connection.close_idle()
@@ -87,7 +84,7 @@ class Connection(asyncio.Protocol):
         self._waiting: deque[Exchange] = deque()
         self._reading = "idle"
         self._since = listener.tick
-        self._head = self._size = 0
+        self._head = 0
         self._ended = self._eof = False
         self._writing = True
 
@@ -139,20 +136,19 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         self._headers: dict[bytes, bytes] = {}
         self._target = self._body = b""
-        self._size = 0
         self._begin("head")
 
     def on_url(self, url: bytes) -> None:
         self._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._size += len(name) + len(value)
         self._headers[name.lower()] = value
 
     def on_headers_complete(self) -> None:
-        if self._size + len(self._target) > HEAD:
-            raise _Over(_long_head(self._size + len(self._target)))
         headers = self._headers
+        size = sum(map(len, headers)) + sum(map(len, headers.values())) + len(self._target)
+        if size > HEAD:
+            raise _Over(_long_head(size))
         self._begin("body")
         if self._parser.should_upgrade():
             raise _Over(Refused(400, "upgrade", "not be asked for", "Upgrade", "Speak HTTP/1.1."))

@@ -38,6 +38,7 @@ class Served:
         self.folder = folder
         self.inputs = Inputs(_inputs(folder, scorer.model))
         self.baseline = _baseline(folder)
+        self.name = str(version)
         self.about = About(case, version, scorer.model.classes)
         self.header = b"x-model-version: %d\r\n" % version
 

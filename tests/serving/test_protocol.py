@@ -145,7 +145,7 @@ def test_draining_closes_after_the_answer_and_idle_connections_at_once():
     client.connection.data_received(HEAD + b"body")
     idle = Transport()
     client.connect(idle)
-    client.listener.drain()
+    client.listener.draining = True
     client.listener.close_idle()
     assert (idle.closed, client.transport.closed) == (True, False)
     client.exchanges[0].reply(200, Reply(b"{}"))
