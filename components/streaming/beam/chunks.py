@@ -1,0 +1,47 @@
+"""What travels between the job's transforms: messages, and rows by table, as Arrow IPC bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pyarrow as pa
+
+from components.adapters.ports import Message
+
+_MESSAGES = pa.schema({"data": pa.binary(), "attributes": pa.map_(pa.string(), pa.string())})
+
+
+def of_messages(messages: Sequence[Message]) -> bytes:
+    columns = [[m.data for m in messages], [list(m.attributes.items()) for m in messages]]
+    return _bytes(pa.table([pa.array(c, f.type) for c, f in zip(columns, _MESSAGES, strict=True)], schema=_MESSAGES))
+
+
+def messages(chunk: bytes) -> list[Message]:
+    table = _table(chunk)
+    data, attributes = (table.column(name).to_pylist() for name in _MESSAGES.names)
+    return [Message(d, dict(a)) for d, a in zip(data, attributes, strict=True)]
+
+
+def count(chunk: bytes) -> int:
+    """Of messages."""
+    return int(_table(chunk).num_rows)
+
+
+def of_tables(tables: Mapping[str, pa.Table]) -> bytes:
+    return _bytes(pa.table({name: pa.array([_bytes(rows)], pa.large_binary()) for name, rows in tables.items()}))
+
+
+def tables(data: bytes) -> dict[str, pa.Table]:
+    packed = _table(data)
+    return {name: _table(packed.column(name)[0].as_py()) for name in packed.column_names}
+
+
+def _bytes(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue())
+
+
+def _table(data: bytes) -> pa.Table:
+    return pa.ipc.open_stream(data).read_all()
