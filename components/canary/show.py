@@ -148,9 +148,9 @@ def _effects(findings: Sequence[Finding], confidence: float) -> list[Block]:
 def _unit(found: Finding) -> tuple[str, float]:
     """What the effect is, and what it is shown times."""
     known = {
-        "error rate": ("more points", 100.0),
-        "latency": ("times the champion's", 1.0),
-        "agreement": ("% alike", 100.0),
+        "error rate": ("more failures, in points", 100.0),
+        "latency": ("95th percentile, times the champion's", 1.0),
+        "agreement": ("decided alike, in %", 100.0),
     }
     return known.get(found.name, ("more than the champion's", 1.0))
 

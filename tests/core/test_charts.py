@@ -133,7 +133,7 @@ def test_an_interval_shows_value_ends_and_bar() -> None:
     made = intervals(blocks.intervals("t", [row]))
     assert re.search(r'x1="50%" x2="100%" y1="50%" y2="50%" class="whisker"', made)
     assert re.search(r'x1="0%" x2="0%" y1="0" y2="100%" class="floor"', made)
-    assert "<b>0.931</b> <span>0.900 to 1.00 · bar 0.800</span>" in made
+    assert "<b>0.931</b> <span>0.900 to 1.00</span> <span>· bar 0.800</span>" in made
     assert "<small>72,640 rows</small>" in made
 
 

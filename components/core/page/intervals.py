@@ -72,8 +72,8 @@ def _words(r: Row) -> str:
     value, low, high, bar = (number(v, padded=True) if v is not None else None for v in _values(r))
     parts = [tag("b", escape(number(value)))]
     more = [f"{low} to {high}"] if low is not None and high is not None else []
-    more += [f"bar {bar}"] if bar is not None else []
-    return " ".join([*parts, tag("span", escape(" · ".join(more)))] if more else parts)
+    more += [f"{'· ' if more else ''}bar {bar}"] if bar is not None else []
+    return " ".join([*parts, *(tag("span", escape(text)) for text in more)])
 
 
 def _ticks(scale: Axis) -> str:
