@@ -21,6 +21,7 @@ from components.core.errors import EsteiraError
 from components.core.scorer import Scorer
 from components.serving import settings as configuration
 from components.serving.app import App
+from components.serving.listening import listen
 from components.serving.log import InferenceLog, server_name
 from components.serving.protocol import CONNECTIONS, Listener
 from components.serving.say import say
@@ -29,7 +30,6 @@ from components.serving.versions import Follower, State, Versions, opened
 
 GRACE = 30.0
 """Seconds that accepted requests have after the end of listening."""
-_BACKLOG = 2048
 
 
 async def serve(settings: Settings, versions: Versions, log: InferenceLog | None) -> None:
@@ -41,15 +41,16 @@ async def serve(settings: Settings, versions: Versions, log: InferenceLog | None
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    server = await loop.create_server(listener.connection, settings.host, settings.port, backlog=_BACKLOG)
+    servers = await listen(listener.connection, settings.host, settings.port)
     beat = loop.create_task(_beat(listener))
-    port = server.sockets[0].getsockname()[1]
+    port = servers[0].sockets[0].getsockname()[1]
     say("INFO", "listening", host=settings.host, port=port, ready=app.ready)
     await stopping.wait()
     say("INFO", "stopping")
     app.draining = listener.draining = True
     await asyncio.sleep(settings.drain)
-    server.close()
+    for server in servers:
+        server.close()
     await _until_answered(listener)
     beat.cancel()
     app.calls.close()
