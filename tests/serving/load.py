@@ -31,8 +31,8 @@ class Worker(threading.Thread):
         while not self._ending.is_set():
             try:
                 if connection.sock is None:
+                    fresh = True  # refused before it was let in, it is no failure either
                     connection.connect()
-                    fresh = True
                 connection.request("POST", "/predict", BODY, self._headers)
                 answer = connection.getresponse()
                 answer.read()
