@@ -9,6 +9,7 @@ import resource
 import signal
 import sys
 from contextlib import suppress
+from functools import partial
 
 import onnxruntime
 import uvloop
@@ -21,9 +22,10 @@ from components.core.errors import EsteiraError
 from components.core.scorer import Scorer
 from components.serving import settings as configuration
 from components.serving.app import App
+from components.serving.listener import Listener
 from components.serving.listening import listen
 from components.serving.log import InferenceLog, server_name
-from components.serving.protocol import CONNECTIONS, Listener
+from components.serving.protocol import CONNECTIONS, Connection
 from components.serving.say import say
 from components.serving.settings import Fixed, Settings
 from components.serving.versions import Follower, State, Versions, opened
@@ -41,7 +43,7 @@ async def serve(settings: Settings, versions: Versions, log: InferenceLog | None
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    servers = await listen(listener.connection, settings.host, settings.port)
+    servers = await listen(partial(Connection, listener), settings.host, settings.port)
     beat = loop.create_task(_beat(listener))
     port = servers[0].sockets[0].getsockname()[1]
     say("INFO", "listening", host=settings.host, port=port, ready=app.ready)

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
-from email.utils import formatdate
-from http import HTTPStatus
 from typing import cast
 
 import httptools
@@ -18,7 +15,8 @@ import httptools
 from components.serving import refusal
 from components.serving.asked import JSON, Reply
 from components.serving.exchange import Exchange
-from components.serving.refusal import Refused
+from components.serving.listener import Listener
+from components.serving.refusal import Refused, long_body, long_head
 
 HEAD = 16 * 1024
 """Bytes of the request line and headers."""
@@ -32,46 +30,6 @@ IDLE_SECONDS = 620
 WRITE_SECONDS = 30
 _LINGER_SECONDS = 2
 """How long the rest of a refused body is read and thrown away, so that the client sees the answer."""
-_STATUS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
-_SMALLER = "Send less."
-
-
-class Listener:
-    """What all connections share."""
-
-    def __init__(self, handle: Callable[[Exchange], None], body: int, refused: Callable[[int], None]) -> None:
-        self.handle, self.body, self.refused = handle, body, refused
-        self.connections: set[Connection] = set()
-        self.draining = False
-        """Whether each connection closes after its answer."""
-        self.tick = 0
-        """Seconds since the start; what counts is how many pass, not when."""
-        self.heads: dict[tuple[int, bytes], bytes] = {}
-        self._date = b""
-        self.beat()
-
-    def connection(self) -> Connection:
-        return Connection(self)
-
-    def beat(self) -> None:
-        """Once a second: a new date, and an end for what takes too long."""
-        self.tick += 1
-        self._date = b"date: " + formatdate(usegmt=True).encode() + b"\r\n"
-        self.heads.clear()
-        for connection in list(self.connections):
-            connection.look(self.tick)
-
-    def head(self, status: int, kind: bytes) -> bytes:
-        """The head of an answer up to the value of content-length."""
-        made = self.heads.get((status, kind))
-        if made is None:
-            made = b"".join([_STATUS[status], self._date, b"content-type: ", kind, b"\r\ncontent-length: "])
-            self.heads[status, kind] = made
-        return made
-
-    def close_idle(self) -> None:
-        for connection in list(self.connections):
-            connection.close_idle()
 
 
 class Connection(asyncio.Protocol):
@@ -84,9 +42,10 @@ class Connection(asyncio.Protocol):
         self._waiting: deque[Exchange] = deque()
         self._reading = "idle"
         self._since = listener.tick
-        self._head = 0
-        self._ended = self._eof = False
+        self._got = 0
+        self._whole = self._ended = self._eof = False
         self._writing = True
+        self._refused: Refused | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's have another base
@@ -105,7 +64,7 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """A client that only stopped sending still gets its answers."""
         self._eof = True
-        return self._current is not None and not self._ended
+        return not self._ended and (self._current is not None or bool(self._waiting))
 
     def pause_writing(self) -> None:
         self._writing = False
@@ -114,11 +73,14 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._writing = True
-        self._transport.resume_reading()
+        if len(self._waiting) < PIPELINED:
+            self._transport.resume_reading()
+        self._go_on()
 
     def data_received(self, data: bytes) -> None:
-        if self._ended:
+        if self._ended or self._refused is not None:
             return
+        self._whole = False
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserCallbackError as error:
@@ -128,47 +90,60 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserError as error:
             self._refuse(Refused(400, "request", "be HTTP/1.1", str(error), "Use an HTTP client."))
         else:
-            if self._reading == "head":
-                self._head += len(data)
-                if self._head > HEAD:
-                    self._refuse(_long_head(self._head))
+            if not self._whole:
+                self._got += len(data)
+                self._check_bytes()
+        self._go_on()
+
+    def _check_bytes(self) -> None:
+        """What is around a body's bytes (chunks' sizes, trailers) may take as much as the body may, and no more."""
+        if self._reading == "head" and self._got > HEAD:
+            self._refuse(long_head(self._got, HEAD))
+        elif self._reading == "body" and self._got > HEAD + 2 * self._listener.body:
+            self._refuse(long_body(self._got, self._listener.body))
 
     def on_message_begin(self) -> None:
         self._headers: dict[bytes, bytes] = {}
-        self._target = self._body = b""
+        self._target = b""
+        self._body: bytes | bytearray = b""
         self._begin("head")
 
     def on_url(self, url: bytes) -> None:
         self._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers[name.lower()] = value
+        if self._reading == "head":  # a trailer comes after what a header decides
+            self._headers[name.lower()] = value
 
     def on_headers_complete(self) -> None:
         headers = self._headers
         size = sum(map(len, headers)) + sum(map(len, headers.values())) + len(self._target)
         if size > HEAD:
-            raise _Over(_long_head(size))
+            raise _Over(long_head(size, HEAD))
         self._begin("body")
         if self._parser.should_upgrade():
             raise _Over(Refused(400, "upgrade", "not be asked for", "Upgrade", "Speak HTTP/1.1."))
         length = headers.get(b"content-length", b"0")
         if len(length) > 18 or int(length) > self._listener.body:
-            raise _Over(self._long_body(length.decode("latin-1")))
+            raise _Over(long_body(length.decode("latin-1"), self._listener.body))
         if b"expect" in headers and headers[b"expect"].lower() == b"100-continue":
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, body: bytes) -> None:
-        self._body = self._body + body if self._body else body
+        if not self._body:
+            self._body = body
+        else:
+            self._body = self._body if isinstance(self._body, bytearray) else bytearray(self._body)
+            self._body += body
         if len(self._body) > self._listener.body:
-            raise _Over(self._long_body(len(self._body)))
+            raise _Over(long_body(len(self._body), self._listener.body))
 
     def on_message_complete(self) -> None:
-        self._reading = "idle"
-        self._head = 0
-        keep = self._parser.should_keep_alive()
-        exchange = Exchange(self.answer, self._parser.get_method(), self._target, self._headers, self._body, keep)
-        if self._current is None:
+        first, self._whole = not self._whole, True
+        self._reading, self._got = "idle", 0
+        keep, body = self._parser.should_keep_alive(), bytes(self._body)
+        exchange = Exchange(self.answer, self._parser.get_method(), self._target, self._headers, body, keep)
+        if first and self._current is None and not self._waiting:
             self._current = exchange
             self._listener.handle(exchange)
         else:
@@ -177,7 +152,7 @@ class Connection(asyncio.Protocol):
                 self._transport.pause_reading()
 
     def answer(self, exchange: Exchange, status: int, reply: Reply, headers: bytes) -> None:
-        """Writes one answer and goes on to the request that waits."""
+        """Writes one answer and goes on to what came after its request."""
         if self._ended:
             return
         keep = exchange.keep and (bool(self._waiting) or not (self._listener.draining or self._eof))
@@ -190,11 +165,18 @@ class Connection(asyncio.Protocol):
         if not keep:
             self._ended = True
             self._transport.close()
-        elif self._waiting:
-            if len(self._waiting) == PIPELINED and self._writing:
+        elif self._refused is not None and not self._waiting:
+            self._refuse(self._refused)
+        else:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """To the request that waits, in a turn of its own: many that came at once hold up nobody else's."""
+        if self._current is None and self._waiting and self._writing:
+            if len(self._waiting) == PIPELINED:
                 self._transport.resume_reading()
             self._current = self._waiting.popleft()
-            asyncio.get_running_loop().call_soon(self._listener.handle, self._current)  # never deeper with each
+            asyncio.get_running_loop().call_soon(self._listener.handle, self._current)
 
     def look(self, tick: int) -> None:
         """Ends what has taken too long."""
@@ -213,18 +195,18 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def close_idle(self) -> None:
-        if self._current is None and self._reading != "body":
+        if self._current is None and not self._waiting and self._reading != "body":
             self._transport.close()
 
     def _begin(self, reading: str) -> None:
         self._reading, self._since = reading, self._listener.tick
 
-    def _long_body(self, size: object) -> Refused:
-        return Refused(413, "body", f"hold at most {self._listener.body} bytes", size, "Send several requests.")
-
     def _refuse(self, refused: Refused) -> None:
-        """Answers what is no whole request, and reads no more of this client."""
+        """Answers what is no whole request, after those before it, and reads no more of this client."""
         if self._ended:
+            return
+        if self._current is not None or self._waiting:
+            self._refused = self._refused or refused
             return
         self._ended = True
         self._since = self._listener.tick
@@ -243,7 +225,3 @@ class _Over(Exception):
     def __init__(self, refused: Refused) -> None:
         super().__init__(str(refused))
         self.refused = refused
-
-
-def _long_head(size: int) -> Refused:
-    return Refused(431, "head", f"hold at most {HEAD} bytes", size, _SMALLER)

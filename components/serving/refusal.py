@@ -37,3 +37,11 @@ def body(error: EsteiraError) -> bytes:
         "remedy": error.remedy,
     }
     return orjson.dumps(parts | ({"where": error.where} if error.where else {}))
+
+
+def long_head(size: int, most: int) -> Refused:
+    return Refused(431, "head", f"hold at most {most} bytes", size, "Send less.")
+
+
+def long_body(size: object, most: int) -> Refused:
+    return Refused(413, "body", f"hold at most {most} bytes", size, "Send several requests.")
