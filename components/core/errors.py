@@ -18,6 +18,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 _SHOWN = 120
+_LONGEST = 400
+"""Characters of a value, and of a name: a path may be long, and a client may call its keys as it likes."""
 
 
 class EsteiraError(Exception):
@@ -41,15 +43,21 @@ class EsteiraError(Exception):
 
     def __init__(self, name: str, rule: str, value: object, remedy: str, *, where: str = "") -> None:
         self.name, self.rule, self.value, self.remedy, self.where = name, rule, value, remedy, where
-        shown = repr(value)
-        if len(shown) > _SHOWN:
-            shown = shown[: _SHOWN - 1] + "…"
         place = f"{where}: " if where else ""
-        super().__init__(f"{place}{name!r} must {rule}. Got {shown}. {remedy}")
+        super().__init__(f"{place}{shown(name, _LONGEST)} must {rule}. Got {shown(value)}. {remedy}")
 
     def __reduce__(self) -> tuple[object, ...]:
         # Beam and process pools pickle exceptions by their args, which here are not the constructor's.
-        return _rebuild, (type(self), self.name, self.rule, repr(self.value), self.remedy, self.where)
+        return _rebuild, (type(self), self.name, self.rule, shown(self.value), self.remedy, self.where)
+
+
+def shown(value: object, most: int = _SHOWN) -> str:
+    """The value as a message shows it: shortened, and never an error of its own."""
+    try:
+        text = repr(value)
+    except RecursionError:  # JSON may nest a thousand levels deep
+        text = f"a {type(value).__name__}, deeply nested"
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def _rebuild(kind: type[EsteiraError], name: str, rule: str, value: str, remedy: str, where: str) -> EsteiraError:
@@ -65,7 +73,7 @@ class _Shown(str):
 
 def to_json(error: EsteiraError) -> dict[str, str]:
     """The error as texts, for a file between processes."""
-    parts = {"name": error.name, "rule": error.rule, "value": repr(error.value), "remedy": error.remedy}
+    parts = {"name": error.name, "rule": error.rule, "value": shown(error.value), "remedy": error.remedy}
     return {"kind": type(error).__name__, **parts, "where": error.where}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import orjson
 
-from components.core.errors import EsteiraError
+from components.core.errors import EsteiraError, shown
 
 
 class Refused(EsteiraError):
@@ -23,17 +23,17 @@ class Absent:
 
 
 ABSENT = Absent()
-_SHOWN = 120
+_LONGEST = 120
+"""Characters of a name: a client may call its keys as it likes."""
 
 
 def body(error: EsteiraError) -> bytes:
     """{"error": the sentence} with its parts beside it; Open Inference clients show the sentence."""
-    shown = repr(error.value)
     parts = {
         "error": str(error),
-        "parameter": error.name,
+        "parameter": error.name[:_LONGEST],
         "rule": error.rule,
-        "value": shown if len(shown) <= _SHOWN else shown[: _SHOWN - 1] + "…",
+        "value": shown(error.value),
         "remedy": error.remedy,
     }
     return orjson.dumps(parts | ({"where": error.where} if error.where else {}))

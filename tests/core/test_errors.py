@@ -22,6 +22,19 @@ def test_a_long_value_is_shortened() -> None:
     assert len(str(DataError("a", "b", "x" * 10_000, "c"))) < 200
 
 
+def test_a_long_name_is_shortened() -> None:
+    assert len(str(DataError("x" * 10_000, "b", 0, "c"))) < 500
+
+
+def test_a_value_that_nests_too_deep_to_be_shown_is_told_by_its_kind() -> None:
+    deep: list[object] = []
+    for _ in range(100_000):
+        deep = [deep]
+    error = DataError("a", "b", deep, "c")
+    assert str(error) == "'a' must b. Got a list, deeply nested. c"
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
 def test_an_error_survives_pickling_with_its_kind_and_text() -> None:
     for kind in kinds():
         error = kind("rows", "be more than 0", ["a", 1], "Give more data.", where="events.csv")
