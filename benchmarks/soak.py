@@ -147,7 +147,7 @@ def judge(samples: Sequence[Sample], seen: Seen, log: dict[str, int], exit_code:
     figures = {
         "MiB at first": memory[0],
         "MiB at the end": memory[1],
-        "growth": memory[1] / memory[0] - 1,
+        "growth %": (memory[1] / memory[0] - 1) * 100,
     }
     return wrong, figures
 
