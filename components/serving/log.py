@@ -97,14 +97,14 @@ class InferenceLog:
     def _write(self, lines: list[bytes]) -> bool:
         dropped = self.dropped
         last = orjson.dumps({"dropped": dropped}) + b"\n"
+        self._number += 1  # also where it fails: what reports a failure may have been written
         try:
-            self._blobs.write(f"{self._prefix}{self._number + 1:08d}.jsonl", b"".join([*lines, last]), generation=0)
+            self._blobs.write(f"{self._prefix}{self._number:08d}.jsonl", b"".join([*lines, last]), generation=0)
         except (OSError, EsteiraError) as error:
             self._lost += len(lines)
             self.failures += 1
             say("ERROR", "a segment of the inference log was not written", error=str(error), lines=len(lines))
             return False
-        self._number += 1
         self._told = dropped
         self.written += len(lines)
         return True

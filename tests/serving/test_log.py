@@ -112,3 +112,32 @@ def test_each_run_of_a_server_has_a_name_of_its_own_that_a_table_window_takes():
     names = {logs.server_name() for _ in range(20)}
     assert len(names) == 20
     assert all(set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-") and len(name) < 80 for name in names)
+
+
+class Unheard(FileBlobs):
+    """Blobs whose first write is done, and reported as failed."""
+
+    heard = False
+
+    def write(self, name: str, data: bytes, *, generation: int | None = None) -> int:
+        written = super().write(name, data, generation=generation)
+        if not self.heard:
+            self.heard = True
+            raise OSError(110, "Connection timed out")
+        return written
+
+
+def test_a_segment_that_was_written_and_reported_as_failed_holds_up_none_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(logs, "SECONDS", 0.01)
+    blobs = Unheard(tmp_path)
+    log = InferenceLog(blobs, "toy", "host-1")
+    log.add(LINE)
+    log.start()
+    while not log.failures:
+        threading.Event().wait(0.01)
+    log.add(LINE)
+    log.close()
+    assert (log.failures, log.written) == (1, 1)
+    assert [segment[:-1] for segment in segments(blobs)] == [[{"id": "a"}]] * 2
