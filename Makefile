@@ -86,6 +86,43 @@ base-image: ## a base for the images made here with debootstrap, for a machine t
 push: $(VENVS)/launcher/.stamp ## the images to REGISTRY; the registry's digests in build/digests.json
 	$(VENVS)/launcher/bin/python -m pipelines.launch.images push
 
+compile: $(VENVS)/launcher/.stamp ## the pipelines as YAML, in build/pipelines
+	$(VENVS)/launcher/bin/esteira compile --out build/pipelines
+
+golden-check: compile ## the compiled pipelines against tests/golden
+	sed -i 's/sdkVersion: kfp-.*/sdkVersion: kfp-MASKED/' build/pipelines/*.yaml
+	diff --recursive --unified tests/golden/pipelines build/pipelines
+
+# What a build and a person hand over (CASE, PROFILE, PIPELINE, TO, KEY, KEPT, CACHE) is read by the shell, never by make:
+# make would run a value such as $(shell id).
+release submit schedule: export CASE ?= flights
+release submit schedule: export PROFILE ?= dev
+submit: export PIPELINE ?= batch
+submit schedule: export TO ?= vertex
+release: $(VENVS)/launcher/.stamp ## CASE's pipelines, pinned to build/digests.json, with their manifest, in release/
+	$(VENVS)/launcher/bin/esteira compile "$$CASE" --profile "$$PROFILE" --images build/digests.json --out release
+
+release-check: $(VENVS)/launcher/.stamp ## release/ as a whole: digests, one document each, no secret
+	$(VENVS)/launcher/bin/python -m pipelines.launch.release release
+
+release-keep: ## release/ as one archive at KEPT (gs://… or a path)
+	infra/cloudbuild/store.sh save release "$$KEPT"
+
+release-fetch: ## the archive at KEPT as release/
+	infra/cloudbuild/store.sh load release "$$KEPT"
+
+submit: $(VENVS)/launcher/.stamp ## release/'s PIPELINE of CASE to TO, once for each KEY, followed to its end
+	$(VENVS)/launcher/bin/esteira submit "$$CASE" "$$PIPELINE" --to "$$TO" --profile "$$PROFILE" --key "$$KEY" --wait
+
+schedule: $(VENVS)/launcher/.stamp ## the schedules on TO as CASE wants them
+	$(VENVS)/launcher/bin/esteira schedule apply "$$CASE" --to "$$TO" --profile "$$PROFILE"
+
+cache-load: ## the packages that the archive at CACHE holds, if it is there
+	infra/cloudbuild/store.sh load-if-there "$${UV_CACHE_DIR:-$$HOME/.cache/uv}" "$$CACHE"
+
+cache-save: ## the packages that installs fetched, as an archive at CACHE (gs://… or a path)
+	infra/cloudbuild/store.sh save "$${UV_CACHE_DIR:-$$HOME/.cache/uv}" "$$CACHE"
+
 lock: $(UV) ## requirements/*.txt anew from pyproject.toml
 	$(UV) run --no-project --python $(PYTHON) requirements/lock.py $(UV)
 
@@ -162,4 +199,4 @@ data/nycflights13/.stamp: $(VENVS)/launcher/.stamp
 	$(VENVS)/launcher/bin/python -m pipelines.launch.sample_data data/nycflights13
 	touch $@
 
-.PHONY: help run run-fast test check setup data servers servers-stop golden docs bench soak images base-image push lock clean
+.PHONY: help run run-fast test check setup data servers servers-stop golden docs bench soak images base-image push compile golden-check release release-check release-keep release-fetch submit schedule cache-load cache-save lock clean

@@ -131,8 +131,7 @@ def _list(target: Path, copied: list[Path]) -> None:
             owners.add(listing.stem.split(":")[0])
     if sbom.DPKG.is_file():
         kept += sbom.debian_packages(sbom.DPKG.read_text(encoding="utf-8"), owners)
-    epoch = int(os.environ.get("SOURCE_DATE_EPOCH", "0"))
-    place.write_text(json.dumps(sbom.bill("server", kept, epoch), indent=1, sort_keys=True) + "\n")
+    place.write_text(json.dumps(sbom.bill("server", kept), indent=1, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 import re
 import sys
 import uuid
-from datetime import UTC, datetime
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
@@ -52,7 +50,7 @@ def _component(kind: str, name: str, version: str, purl: str) -> dict[str, Any]:
     return {"type": kind, "bom-ref": purl, "name": name, "version": version, "purl": purl}
 
 
-def bill(image: str, components: list[dict[str, Any]], epoch: int) -> dict[str, Any]:
+def bill(image: str, components: list[dict[str, Any]]) -> dict[str, Any]:
     """The document. Its serial number is of its content."""
     unique = {part["bom-ref"]: part for part in components}
     parts = [unique[key] for key in sorted(unique)]
@@ -64,7 +62,6 @@ def bill(image: str, components: list[dict[str, Any]], epoch: int) -> dict[str, 
         "serialNumber": f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, digest)}",
         "version": 1,
         "metadata": {
-            "timestamp": datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "component": {"type": "container", "bom-ref": f"esteira-{image}", "name": f"esteira-{image}"},
         },
         "components": parts,
@@ -85,5 +82,4 @@ def everything() -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    epoch = int(os.environ.get("SOURCE_DATE_EPOCH", "0"))
-    print(json.dumps(bill(sys.argv[1], everything(), epoch), indent=1, sort_keys=True))
+    print(json.dumps(bill(sys.argv[1], everything()), indent=1, sort_keys=True))

@@ -6,6 +6,7 @@ here stands under a local name; `push` gives the registry's. Run by `make images
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -19,11 +20,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from components.core.artifacts import atomic_write
+from components.core.artifacts import atomic_write, sha256
 from components.core.errors import SetupError
 
 HOME = Path(__file__).resolve().parents[2]
-NAMES = ("launcher", "pipeline", "validate", "server")
+LOCKS = {
+    "launcher": ("launcher",),
+    "pipeline": ("pipeline", "kfp-runtime"),
+    "validate": ("validate", "validate-legacy", "kfp-runtime"),
+    "server": ("server",),
+}
+"""By stage of the Dockerfile, what it may install."""
+NAMES = tuple(LOCKS)
 DIGESTS = Path("build/digests.json")
 PINNED = re.compile(r"[a-z0-9][a-z0-9.-]*(:[0-9]+(?=/))?(/[a-z0-9][a-z0-9._-]*)*@sha256:[0-9a-f]{64}")
 """An image by digest, without a tag."""
@@ -63,12 +71,18 @@ class Build:
 
 def read(environment: Mapping[str, str], home: Path = HOME) -> Build:
     """A build of this checkout: its commit and time, BASE, VALIDATE_BASE, VALIDATE_LOCK and IMAGES_FLAGS."""
-    revision = environment.get("REVISION") or _git(home, "rev-parse", "HEAD")
-    if not environment.get("REVISION") and _git(home, "status", "--porcelain", "--", "components", "pipelines"):
-        revision += "-dirty"
     epoch = environment.get("SOURCE_DATE_EPOCH") or _git(home, "log", "-1", "--format=%ct") or "0"
     bases = {name: environment.get(name, "") for name in ("BASE", "VALIDATE_BASE", "VALIDATE_LOCK")}
-    return Build(revision or "unknown", int(epoch), bases, environment.get("IMAGES_FLAGS", "").split())
+    return Build(revision(environment, home), int(epoch), bases, environment.get("IMAGES_FLAGS", "").split())
+
+
+def revision(environment: Mapping[str, str], home: Path = HOME) -> str:
+    """The environment's REVISION, or the checkout's commit, with -dirty where our code differs from it."""
+    if environment.get("REVISION"):
+        return environment["REVISION"]
+    commit = _git(home, "rev-parse", "HEAD")
+    changed = _git(home, "status", "--porcelain", "--", "components", "pipelines")
+    return (commit or "unknown") + ("-dirty" if changed else "")
 
 
 def _git(home: Path, *arguments: str) -> str:
@@ -89,17 +103,25 @@ def command(tool: str, name: str, build: Build, *, home: Path = HOME) -> list[st
         labels["base.digest"] = base.partition("@")[2]
     line = [tool, "build", "--file", os.fspath(home / "components" / "Dockerfile"), "--target", name]
     line += ["--tag", f"{image(name)}:dev", *build.flags]
-    if tool == "podman":
-        line += ["--timestamp", str(build.epoch)]
-    else:
-        line += ["--build-arg", f"SOURCE_DATE_EPOCH={build.epoch}"]
+    # The same files give the same layer whatever the commit: no file has a time of its own.
+    line += ["--timestamp", "0"] if tool == "podman" else ["--build-arg", "SOURCE_DATE_EPOCH=0"]
     if _CERTIFICATES.is_file():
         line += ["--secret", f"id=ca,src={_CERTIFICATES}"]
     for key, value in labels.items():
         line += ["--label", f"org.opencontainers.image.{key}={value}"]
-    for key, value in build.bases.items():
+    for key, value in {"INPUTS": inputs(name, home), **build.bases}.items():
         line += ["--build-arg", f"{key}={value}"] if value else []
     return [*line, os.fspath(home)]
+
+
+def inputs(name: str, home: Path = HOME) -> str:
+    """The digest of what a build reads from mounts: its locks, and the scripts."""
+    digest = hashlib.sha256()
+    locks = [f"requirements/{lock}.txt" for lock in LOCKS[name]]
+    scripts = sorted(path.relative_to(home).as_posix() for path in (home / "infra/images").iterdir() if path.is_file())
+    for path in (*locks, *scripts):
+        digest.update(f"{path}\0{sha256((home / path).read_bytes())}\n".encode())
+    return digest.hexdigest()
 
 
 def build_all(names: Sequence[str], build: Build, *, out: Path = DIGESTS) -> dict[str, str]:

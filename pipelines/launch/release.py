@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
-import subprocess
 import sys
 import tomllib
 from collections import Counter
@@ -27,8 +27,6 @@ from pipelines.launch.lint import Finding
 
 MANIFEST = "manifest.json"
 FORMAT = 1
-LOCKS = (*images.NAMES, "validate-legacy", "kfp-runtime", "uv")
-"""What images are installed from."""
 HOME = Path(__file__).resolve().parents[2]
 
 SECRETS: Mapping[str, re.Pattern[str]] = {
@@ -95,22 +93,17 @@ def _manifest(paths: Sequence[Path], pinned: Mapping[str, str], taken: Snapshot 
     return {
         "format": FORMAT,
         "version": project["version"],
-        "revision": _revision(),
+        "revision": images.revision(os.environ),
         "case": taken.file.name if taken else None,
         "bundle": taken.bundle if taken else None,
         "operations": taken.operations if taken else None,
         "images": dict(pinned),
         "files": {path.name: sha256(path.read_bytes()) for path in paths},
-        "locks": {name: sha256((HOME / "requirements" / f"{name}.txt").read_bytes()) for name in LOCKS},
+        "locks": {
+            name: sha256((HOME / "requirements" / f"{name}.txt").read_bytes())
+            for name in sorted({name for names in images.LOCKS.values() for name in names})
+        },
     }
-
-
-def _revision() -> str:
-    line = ["git", "-C", str(HOME), "rev-parse", "HEAD"]
-    try:
-        return subprocess.run(line, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
-    except FileNotFoundError:
-        return "unknown"
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -216,6 +209,11 @@ def main(arguments: Sequence[str]) -> int:
     folder = Path(arguments[0]) if arguments else Path("release")
     try:
         manifest = require(folder)
+        wanted = os.environ.get("REVISION")
+        if wanted and manifest["revision"] != wanted:
+            raise CaseError(
+                "revision", f"be {wanted}", manifest["revision"], "Fetch that commit's release.", where=MANIFEST
+            )
     except EsteiraError as error:
         print(f"release: {error}", file=sys.stderr)
         return error.exit_code
