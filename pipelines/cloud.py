@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from components.adapters.runs import Run, Runs
-    from pipelines.launch.backfill import Window
+    from pipelines.launch.backfill import Pace, Window
     from pipelines.launch.submit import Launched, Ready
 
 Case = Annotated[str, typer.Argument(help="A case's folder, or the name of one under ./cases or of a packaged one.")]
@@ -54,8 +54,8 @@ def submit(
     from components.adapters.connect import Connected
     from components.adapters.runs import checked_key
     from components.core import profile as profiles
+    from pipelines.launch import backfill, targets
     from pipelines.launch import submit as launch
-    from pipelines.launch import targets
 
     out = Console(file=sys.stderr if as_json else sys.stdout)
     target, stop = _target_and_end(to or [])
@@ -64,24 +64,24 @@ def submit(
     chosen = profiles.load(profile)
     runs = targets.runs(chosen, target)
     ready = launch.ready(case, pipeline, release)
+    wanted = backfill_windows(ready, start, stop, key) if start or stop else []
     if not allow_local_blobs:
         targets.require_shared_blobs(chosen, target)
     on = f"--on {target} --profile {profile}"
-    if start or stop:
-        wanted = backfill_windows(ready, start, stop, key)
-        launched = launch.launch(ready, runs, chosen, Connected(chosen))
-        _backfilled(launched, wanted, key, parallel, every, on, out, as_json=as_json)
+    if wanted:
+        launched = launch.launch(ready, runs, target, chosen, Connected(chosen))
+        _backfilled(launched, wanted, backfill.Pace(key, parallel, every), out, on, as_json=as_json)
         return
     key = key or launch.new_key()
-    out.print(f"key      {key}", highlight=False)  # before anything is made: with it the same command finds its run
-    started = launch.launch(ready, runs, chosen, Connected(chosen)).start(key)
+    _say(out, f"key      {key}")  # before anything is made: with it the same command finds its run
+    started = launch.launch(ready, runs, target, chosen, Connected(chosen)).start(key)
     run, show = started.run, f"esteira runs show {started.run.id} {on}"
-    out.print(f"run      {run.id}" + ("  (found: the key has it already)" if started.found else ""), highlight=False)
-    out.print(f"console  {run.address}", highlight=False, soft_wrap=True)
+    _say(out, f"run      {run.id}" + ("  (found: the key has it already)" if started.found else ""))
+    _say(out, f"console  {run.address}")
     if wait:
         run = followed(runs, run.id, out, every, show)
     else:
-        out.print(f"follow   {show} --wait", highlight=False, soft_wrap=True)
+        _say(out, f"follow   {show} --wait")
     if as_json:
         _print({"key": key, "found": started.found, "run": asdict(run)})
     if run.state in ("failed", "cancelled"):
@@ -99,24 +99,14 @@ def backfill_windows(ready: Ready, start: str, stop: str, key: str) -> list[Wind
     return wanted
 
 
-def _backfilled(
-    launched: Launched,
-    wanted: list[Window],
-    key: str,
-    parallel: int,
-    every: float,
-    on: str,
-    out: Console,
-    *,
-    as_json: bool,
-) -> None:
+def _backfilled(launched: Launched, wanted: list[Window], pace: Pace, out: Console, on: str, *, as_json: bool) -> None:
     from pipelines.launch import backfill
 
     def tell(one: Window, run: Run) -> None:
-        out.print(f"{one.start} to {one.stop}  {run.state:<10} {run.address}", highlight=False, soft_wrap=True)
+        _say(out, f"{one.start} to {one.stop}  {run.state:<10} {run.address}")
 
     with _following(out, f"esteira runs list {on}"):
-        ended = backfill.backfill(launched, wanted, key=key, parallel=parallel, tell=tell, every=every)
+        ended = backfill.backfill(launched, wanted, pace, tell)
     if as_json:
         _print([asdict(run) for run in ended])
     left = len(wanted) - sum(run.state == "done" for run in ended)
@@ -152,8 +142,13 @@ def _following(out: Console, again: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        out.print(f"not followed any more; it goes on: {again}", highlight=False, soft_wrap=True)
+        _say(out, f"not followed any more; it goes on: {again}")
         raise typer.Exit(INTERRUPTED) from None
+
+
+def _say(out: Console, text: str) -> None:
+    """As it stands: a width would break addresses, and brackets are no markup."""
+    out.print(text, highlight=False, soft_wrap=True, markup=False)
 
 
 def _print(data: Any) -> None:
@@ -223,10 +218,10 @@ def retry_run(
     out, runs = Console(), _runs(on, profile)
     name = checked_key(key or submit.new_key())
     if on == "vertex":
-        out.print(f"key      {name}", highlight=False)
+        _say(out, f"key      {name}")
     new = runs.retry(run, name).run
-    out.print(f"run      {new.id}", highlight=False)
-    out.print(f"console  {new.address}", highlight=False, soft_wrap=True)
+    _say(out, f"run      {new.id}")
+    _say(out, f"console  {new.address}")
     if wait:
         new = followed(runs, new.id, out, every, f"esteira runs show {new.id} --on {on} --profile {profile}")
     if new.state in ("failed", "cancelled"):

@@ -20,7 +20,7 @@ TaskState = Literal[
     "pending", "running", "cancelling", "done", "reused", "failed", "cancelled", "skipped", "not started"
 ]
 _GROUP = re.compile(r"root|executor|.*-driver|(exit-handler|condition|condition-branches|for-loop)-[0-9]+")
-_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+-]{0,71}")
+_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+-]{0,79}")
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def hashed(text: str) -> str:
 def checked_key(key: str) -> str:
     """The key, if it can stand in every target's names and labels. Raises CaseError."""
     if not _KEY.fullmatch(key):
-        rule = "be 1 to 72 letters, digits or . _ : / + -, starting with a letter or digit"
+        rule = "be 1 to 80 letters, digits or . _ : / + -, starting with a letter or digit"
         raise CaseError("--key", rule, key, "A commit or a window is one.")
     return key
 

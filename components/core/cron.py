@@ -29,7 +29,7 @@ class _Field:
         for part in text.lower().split(","):
             match = _PART.fullmatch(part)
             if match is None:
-                raise ValueError(f"have a {self.name} of numbers, ranges, lists and steps: {text!r} is none")
+                raise ValueError(f"have its {self.name} of numbers, ranges, lists and steps: {text!r} is none")
             ends, step = match[1], int(match[2] or 1)
             if step == 0 or (match[2] and ends != "*" and "-" not in ends):
                 raise ValueError(f"have steps of 1 or more, over * or a range, in the {self.name}: {part!r}")
@@ -45,7 +45,7 @@ class _Field:
         if text in self.names:
             return self.names.index(text) + self.low
         if not text.isdigit() or not self.low <= int(text) <= self.high:
-            raise ValueError(f"have a {self.name} from {self.low} to {self.high}: {text!r} is not")
+            raise ValueError(f"have its {self.name} from {self.low} to {self.high}: {text!r} is not")
         return int(text)
 
 

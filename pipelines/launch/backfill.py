@@ -34,6 +34,16 @@ class Window:
         return f"{of}:{short}" if of else short
 
 
+@dataclass(frozen=True)
+class Pace:
+    """Of one backfill: the key that its windows' keys begin with, how many runs at once, seconds between two looks."""
+
+    key: str = ""
+    parallel: int = 2
+    every: float = 10.0
+    sleep: Callable[[float], None] = time.sleep
+
+
 def windows(start: str, stop: str, split: Split) -> list[Window]:
     """The calendar periods of the case's split between two moments; the ends may cut one short.
 
@@ -59,14 +69,7 @@ def windows(start: str, stop: str, split: Split) -> list[Window]:
 
 
 def backfill(
-    launched: Launched,
-    wanted: Sequence[Window],
-    *,
-    key: str,
-    parallel: int,
-    tell: Callable[[Window, Run], None],
-    every: float,
-    sleep: Callable[[float], None] = time.sleep,
+    launched: Launched, wanted: Sequence[Window], pace: Pace, tell: Callable[[Window, Run], None]
 ) -> list[Run]:
     """The runs of the windows, in order, each as it ended; after a failure no new one begins.
 
@@ -74,13 +77,13 @@ def backfill(
     """
     waiting, going, ended = list(wanted), dict[Window, Run](), dict[Window, Run]()
     while going or (waiting and all(run.state == "done" for run in ended.values())):
-        while waiting and len(going) < parallel and all(run.state == "done" for run in ended.values()):
+        while waiting and len(going) < pace.parallel and all(run.state == "done" for run in ended.values()):
             one = waiting.pop(0)
-            started: Started = launched.start(one.key(key), one.start, one.stop)
+            started: Started = launched.start(one.key(pace.key), one.start, one.stop)
             (ended if started.run.state in ENDED else going)[one] = started.run
             tell(one, started.run)
         if going:
-            sleep(every)
+            pace.sleep(pace.every)
         for one, run in list(going.items()):
             now = launched.runs.get(run.id)
             if now.state != run.state:

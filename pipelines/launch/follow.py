@@ -46,23 +46,23 @@ def follow(
         run = runs.get(id)
         for task in run.tasks:
             if told.get(task.name, "pending") != task.state:
-                out.print(line(task.name, task.state, _clock(task)), highlight=False, soft_wrap=True)
+                _say(out, line(task.name, task.state, _clock(task)))
             told[task.name] = task.state
         if run.state in ENDED:
             outcome(run, out)
             return run
         if run.state != state:
-            out.print(line("run", run.state), highlight=False, soft_wrap=True)
+            _say(out, line("run", run.state))
             state = run.state
         sleep(every)
 
 
 def show(run: Run, out: Console) -> None:
     """A run as it is now."""
-    out.print(f"{run.case} {run.pipeline}" + (f"  key {run.key}" if run.key else ""), highlight=False)
-    out.print(f"console  {run.address}", highlight=False, soft_wrap=True)
+    _say(out, f"{run.case} {run.pipeline}" + (f"  key {run.key}" if run.key else ""))
+    _say(out, f"console  {run.address}")
     for task in run.tasks:
-        out.print(line(task.name, task.state, _clock(task)), highlight=False, soft_wrap=True)
+        _say(out, line(task.name, task.state, _clock(task)))
     outcome(run, out)
 
 
@@ -81,11 +81,16 @@ def _clock(task: Task) -> str:
 
 def outcome(run: Run, out: Console) -> None:
     """How it ended, and for each failed task why, with its log's address."""
-    out.print(line("run", run.state, run.error), highlight=False, soft_wrap=True)
+    _say(out, line("run", run.state, run.error))
     for task in run.tasks:
         if task.state == "failed":
-            out.print(Text(f"{task.name}: {task.error or 'failed'}", style="bold red"), soft_wrap=True)
+            _say(out, Text(f"{task.name}: {task.error or 'failed'}", style="bold red"))
             if _MEMORY.search(task.error):
-                out.print(f"  If memory ran out, raise resources.{task.name}.memory in the case.", highlight=False)
+                _say(out, f"  If memory ran out, raise resources.{task.name}.memory in the case.")
             if task.logs:
-                out.print(f"  log: {task.logs}", highlight=False, soft_wrap=True)
+                _say(out, f"  log: {task.logs}")
+
+
+def _say(out: Console, text: str | Text) -> None:
+    """As it stands: a width would break addresses, and brackets are no markup."""
+    out.print(text, highlight=False, soft_wrap=True, markup=False)

@@ -101,6 +101,7 @@ def prepare(
     if not allow_local_blobs:
         targets.require_shared_blobs(chosen, to)
     found.probe()
+    targets.require_bucket(chosen, to)
     return Work(found, file, chosen, ready, wanted)
 
 

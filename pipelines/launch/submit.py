@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,10 +16,9 @@ from components.core import artifacts, bundle, case
 from components.core.case import CaseFile
 from components.core.errors import ArtifactError, CaseError
 from components.core.profile import Profile
-from pipelines.launch import cases, lint, window
+from pipelines.launch import cases, release, targets, window
 
 PARAMETERS = ("bundle", "operations", "profile", "start", "stop")
-_PINNED = re.compile(r"[^@\s]+@sha256:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -33,27 +31,28 @@ class Ready:
     spec: Mapping[str, Any]
 
 
-def ready(name: str, pipeline: str, release: Path) -> Ready:
-    """Reads the released pipeline and the case, and compares them.
+def ready(name: str, pipeline: str, folder: Path) -> Ready:
+    """Reads the case and its release, every rule of which is checked, and compares them.
 
     Raises
     ------
     CaseError
-        There is no such release, it is not portable, an image has no digest, or it was made for another case.
+        There is no such release, it breaks a rule (an image without a digest, a secret), or is of another case.
     """
-    folder = cases.find(name)
-    file = case.load(folder)
-    path = release / f"{pipeline}.yaml"
-    if not path.is_file():
-        remedy = f"Make it: esteira compile {name} --images digests.json --out {release}"
-        raise CaseError("--release", f"hold {pipeline}.yaml", str(release), remedy)
-    text = path.read_text(encoding="utf-8")
-    lint.require(text, where=str(path))
-    spec = yaml.load(text, yaml.CSafeLoader)  # safe, and in C
+    home = cases.find(name)
+    file = case.load(home)
+    if not (folder / release.MANIFEST).is_file():
+        remedy = f"Make it: esteira compile {name} --images build/digests.json --out {folder}"
+        raise CaseError("--release", f"be a release with a {release.MANIFEST}", str(folder), remedy)
+    manifest = release.require(folder)
+    path = folder / f"{pipeline}.yaml"
+    if path.name not in manifest["files"]:
+        known = ", ".join(sorted(Path(one).stem for one in manifest["files"]))
+        raise CaseError("PIPELINE", f"be one of the release: {known}", pipeline, "Choose one of them.")
+    spec = yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)  # safe, and in C
     _same_pipeline(spec, pipeline, str(path))
-    _pinned(spec, str(path))
-    _same_case(spec, folder, file, str(path))
-    return Ready(folder, file, pipeline, spec)
+    _same_case(manifest, home, file, str(folder))
+    return Ready(home, file, pipeline, spec)
 
 
 def _same_pipeline(spec: Mapping[str, Any], pipeline: str, where: str) -> None:
@@ -65,23 +64,13 @@ def _same_pipeline(spec: Mapping[str, Any], pipeline: str, where: str) -> None:
         raise CaseError("parameters", f"be {', '.join(PARAMETERS)}", sorted(declared), "Compile it again.", where=where)
 
 
-def _pinned(spec: Mapping[str, Any], where: str) -> None:
-    for name, executor in spec["deploymentSpec"]["executors"].items():
-        image = executor.get("container", {}).get("image", "")
-        if not _PINNED.fullmatch(image):
-            remedy = "Compile with --images digests.json: a tag may name another image tomorrow."
-            raise CaseError(name.removeprefix("exec-"), "have an image by digest", image, remedy, where=where)
-
-
-def _same_case(spec: Mapping[str, Any], folder: Path, file: CaseFile, where: str) -> None:
-    written = spec["root"]["inputDefinitions"]["parameters"]
+def _same_case(manifest: Mapping[str, Any], folder: Path, file: CaseFile, where: str) -> None:
+    """A release without a case serves every one."""
     for name, digest in digests(folder, file).items():
-        default = written[name].get("defaultValue", digest)
-        if default != digest:
-            remedy = (
-                f"The release is of another state of the case: compile {file.name} again, or go back to its commit."
-            )
-            raise CaseError(name, f"be the case's own, {digest[:12]}…", str(default)[:12] + "…", remedy, where=where)
+        released = manifest[name] or digest
+        if released != digest:
+            remedy = f"The release is of another state of {file.name}: compile it again, or go back to its commit."
+            raise CaseError(name, f"be the case's own, {digest[:12]}…", f"{released[:12]}…", remedy, where=where)
 
 
 def digests(folder: Path, file: CaseFile) -> dict[str, str]:
@@ -114,9 +103,10 @@ class Launched:
         return self.runs.start(self.asked(checked_key(key), start, stop))
 
 
-def launch(ready: Ready, runs: Runs, profile: Profile, ports: Ports) -> Launched:
+def launch(ready: Ready, runs: Runs, target: str, profile: Profile, ports: Ports) -> Launched:
     """Asks the target whether it answers, and then stores the case. Raises SetupError, CaseError, ArtifactError."""
     runs.probe()
+    targets.require_bucket(profile, target)
     taken = cases.snapshot(ready.folder, ports)
     if taken.file != ready.file:
         raise ArtifactError("case", "stay as it is while it is submitted", "a change", "Submit it again.")

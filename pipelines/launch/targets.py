@@ -46,7 +46,6 @@ def schedules(profile: Profile, target: str) -> Schedules:
 
         return VertexSchedules(vertex(profile))
     from components.adapters.kubeflow.schedules import KubeflowSchedules
-
     from pipelines.launch import kubeflow_client
 
     at = kubeflow(profile)
@@ -72,3 +71,11 @@ def require_shared_blobs(profile: Profile, target: str) -> None:
     if profile.blobs.adapter == "local":
         remedy = "Name a store that the tasks reach too, or --allow-local-blobs if this folder is mounted there."
         raise SetupError("profile.blobs", f"be reachable from {target}", str(profile.path("blobs")), remedy)
+
+
+def require_bucket(profile: Profile, target: str) -> None:
+    """Raises SetupError where the bucket of the runs' artifacts is not there: Vertex would tell in its first task."""
+    if target == "vertex" and profile.blobs.adapter == "google":
+        from components.adapters.gcp.blobs import CloudBlobs
+
+        CloudBlobs(vertex(profile).pipeline_root).exists("esteira")

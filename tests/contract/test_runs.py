@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -221,7 +222,7 @@ def test_a_job_on_vertex_has_account_network_key_and_labels_within_the_rules(on_
     runs = vertex_runs(
         on_vertex.server, service_account=account, network="projects/12/global/networks/vpc", kms_key=kms
     )
-    long = replace(ASKED, case="c" * 40, key="K" * 72)
+    long = replace(ASKED, case="c" * 40, key="K" * 80)
     job = on_vertex.service.jobs[runs.start(long).run.id]
     assert (job.service_account, job.network, job.encryption_spec.kms_key_name) == (
         account,
@@ -260,9 +261,7 @@ def test_absent_credentials_are_told(on_vertex: Target, monkeypatch: pytest.Monk
 
 
 def test_expired_credentials_are_told(on_vertex: Target) -> None:
-    from google.oauth2.credentials import Credentials
-
-    expired = Credentials(
+    expired = importlib.import_module("google.oauth2.credentials").Credentials(
         None, refresh_token="r", token_uri=f"{on_vertex.server.address}/token", client_id="i", client_secret="planted"
     )
     at = Vertex(
@@ -271,3 +270,77 @@ def test_expired_credentials_are_told(on_vertex: Target) -> None:
     with pytest.raises(SetupError, match="'credentials' must be valid") as caught:
         VertexRuns(at, patience=released.IMPATIENT, credentials=expired).probe()
     assert "planted" not in str(caught.value)
+
+
+# Kubeflow alone
+
+
+def test_a_retry_on_kubeflow_goes_on_within_the_run(on_kubeflow: Target) -> None:
+    on_kubeflow.course(Frame("FAILED", {"ingest": "FAILED"}))
+    run = on_kubeflow.runs.start(ASKED).run
+    on_kubeflow.runs.get(run.id)
+    on_kubeflow.service.course = None
+    again = on_kubeflow.runs.retry(run.id, "unused").run
+    assert again.id == run.id
+    assert [on_kubeflow.runs.get(run.id).state for _ in range(3)][-1] == "done"
+    assert on_kubeflow.made() == 1
+
+
+def test_on_kubeflow_a_pipeline_is_uploaded_once_for_each_content(on_kubeflow: Target) -> None:
+    for key in ("one", "two"):
+        on_kubeflow.runs.start(replace(ASKED, key=key))
+    on_kubeflow.runs.start(replace(ASKED, key="three", pipeline="predict", spec=released.spec("predict")))
+    assert on_kubeflow.server.called("POST .*upload_version") == 2
+    assert {v["display_name"] for v in on_kubeflow.service.versions.values()} == {
+        ASKED.pipeline_digest,
+        replace(ASKED, spec=released.spec("predict")).pipeline_digest,
+    }
+
+
+@pytest.mark.parametrize("lost", ["POST .*/experiments$", "POST .*/pipelines$", "POST .*/pipelines/upload_version$"])
+def test_on_kubeflow_an_answer_that_is_lost_on_the_way_to_the_run_makes_nothing_twice(
+    on_kubeflow: Target, lost: str
+) -> None:
+    on_kubeflow.server.faults.append(Fault(lost))
+    on_kubeflow.runs.start(ASKED)
+    service = on_kubeflow.service
+    assert [len(kept) for kept in (service.experiments, service.pipelines, service.versions, service.runs)] == [1] * 4
+
+
+def test_on_kubeflow_a_run_is_named_by_its_key_and_bears_it(on_kubeflow: Target) -> None:
+    on_kubeflow.runs.start(ASKED)
+    (run,) = on_kubeflow.service.runs.values()
+    assert run["display_name"] == ASKED.id
+    assert run["description"] == "flights batch [3f1c2ab]"
+    assert on_kubeflow.service.runs[on_kubeflow.runs.list()[0].id] is run
+
+
+def test_on_kubeflow_with_namespaces_each_call_names_its_own(on_kubeflow: Target) -> None:
+    on_kubeflow.service.multi_user = True
+    runs = kubeflow_runs(on_kubeflow.server, released.IMPATIENT, namespace="team-a")
+    runs.probe()
+    run = runs.start(ASKED).run
+    assert [one["namespace"] for one in on_kubeflow.service.experiments.values()] == ["team-a"]
+    assert [one.id for one in runs.list()] == [run.id]
+    listed = [r for r in on_kubeflow.server.seen if r.method == "GET" and r.path.endswith("/experiments")]
+    assert {r.query.get("namespace") for r in listed} == {"team-a"}
+
+
+def test_runs_of_others_on_kubeflow_are_not_ours(on_kubeflow: Target) -> None:
+    run = on_kubeflow.runs.start(ASKED).run
+    theirs = dict(on_kubeflow.service.runs[run.id]) | {"display_name": "their own"}
+    on_kubeflow.service.add({k: v for k, v in theirs.items() if k not in ("run_id", "created_at")})
+    assert [one.id for one in on_kubeflow.runs.list()] == [run.id]
+
+
+def test_a_request_that_kubeflow_refuses_is_told_with_its_words(on_kubeflow: Target) -> None:
+    asked = replace(ASKED, arguments=dict(ASKED.arguments) | {"colour": "red"})
+    with pytest.raises(CaseError, match="Got 'parameter colour provided is not required'"):
+        on_kubeflow.runs.start(asked)
+
+
+@pytest.mark.parametrize("body", [{"mode": "NOPE"}, {"colour": "red"}, {"runtime_config": {"colour": 1}}])
+def test_the_contract_server_refuses_what_the_generated_client_lets_pass(on_kubeflow: Target, body: Any) -> None:
+    client = kubeflow_client.connect(Kubeflow(host=on_kubeflow.server.address))
+    with pytest.raises(Exception, match="unknown field|none of"):
+        client.recurring_runs.recurring_run_service_create_recurring_run(recurring_run=body)

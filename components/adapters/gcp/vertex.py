@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
+from components.adapters.gcp import errors
 from components.adapters.patience import Patience
 from components.core.errors import CaseError, EsteiraError, RunError, SetupError
 from components.core.targets import Vertex
@@ -173,6 +174,9 @@ def _translation(error: Exception, at: Vertex, about: str) -> EsteiraError:
         return SetupError("credentials", "be there for Vertex AI", told, remedy)
     if isinstance(error, GoogleAuthError | exceptions.Unauthorized):
         return SetupError("credentials", "be valid", told, "Run `gcloud auth application-default login`.")
+    if "SERVICE_DISABLED" in errors.reasons_of(error):
+        remedy = "Enable it: gcloud services enable aiplatform.googleapis.com"
+        return SetupError("aiplatform.googleapis.com", "be enabled in the project", told, remedy)
     if isinstance(error, exceptions.Forbidden):
         remedy = "Give the account roles/aiplatform.user, and roles/iam.serviceAccountUser on the service account."
         return SetupError(about or at.parent, "be open to this account", told, remedy)

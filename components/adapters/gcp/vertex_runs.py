@@ -180,7 +180,7 @@ class VertexRuns:
 def job(at: Vertex, asked: Asked) -> dict[str, Any]:
     """The PipelineJob that a run or each run of a schedule is."""
     labels = {CASE: asked.case, PIPELINE: asked.pipeline, DIGEST: asked.digest}
-    shown = f"{asked.case} {asked.pipeline}"
+    shown = f"{asked.case[:30]} {asked.pipeline}"  # at most 128 characters with the key
     if asked.key:
         labels[KEY] = hashed(asked.key)[:32]
         shown += f" [{asked.key}]"

@@ -112,7 +112,12 @@ class Kubeflow:
         if any(one["display_name"] == name for one in there):
             raise Refused(409, "ALREADY_EXISTS", f"version {name} already exists")
         spec = _uploaded(request)
-        made = {"pipeline_id": pipeline, "pipeline_version_id": self._new(), "display_name": name, "name": name}
+        made: dict[str, Any] = {
+            "pipeline_id": pipeline,
+            "pipeline_version_id": self._new(),
+            "display_name": name,
+            "name": name,
+        }
         made |= {"created_at": self._time(), "pipeline_spec": spec}
         self.versions[made["pipeline_version_id"]] = made
         return made
@@ -271,7 +276,7 @@ class Kubeflow:
         job = self.recurring[id]
         if job["status"] != "ENABLED":
             return ""
-        data = {name: job[name] for name in schema.RUN if name in job}
+        data: dict[str, Any] = {name: job[name] for name in schema.RUN if name in job}
         data["display_name"] = f"run-of-{next(self.numbers)}"
         made = self.add(data)
         made["recurring_run_id"] = id

@@ -46,7 +46,7 @@ def parsed(kind: Any, data: Any) -> Any:
 
 def job(body: Any, region: str) -> aiplatform_v1.PipelineJob:
     """A job that may be made."""
-    found = parsed(aiplatform_v1.PipelineJob, body)
+    found: aiplatform_v1.PipelineJob = parsed(aiplatform_v1.PipelineJob, body)
     check_job(found, region)
     return found
 
@@ -107,7 +107,7 @@ def labels(given: Any) -> None:
 
 def schedule(body: Any, parent: str) -> aiplatform_v1.Schedule:
     """A schedule that may be made."""
-    found = parsed(aiplatform_v1.Schedule, body)
+    found: aiplatform_v1.Schedule = parsed(aiplatform_v1.Schedule, body)
     raw = aiplatform_v1.Schedule.pb(found)
     for name in _OUTPUT_ONLY["schedule"]:
         if name in {f.name for f, _ in raw.ListFields()}:

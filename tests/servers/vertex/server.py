@@ -76,7 +76,7 @@ class Vertex:
             raise Refused(409, "ALREADY_EXISTS", f"The PipelineJob {PARENT}/pipelineJobs/{id} already exists.")
         return self._written(self.add(id, found))
 
-    def add(self, id: str, found: aiplatform_v1.PipelineJob) -> aiplatform_v1.PipelineJob:
+    def add(self, id: str, found: Any) -> Any:
         found.name = f"{PARENT}/pipelineJobs/{id}"
         found.create_time = _moment(self.clock)
         found.state = aiplatform_v1.PipelineState.PIPELINE_STATE_PENDING
@@ -109,7 +109,7 @@ class Vertex:
         self.frames[id] = [Frame("CANCELLING"), Frame("CANCELLED")]
         return {}
 
-    def _show(self, found: aiplatform_v1.PipelineJob, frame: Frame) -> None:
+    def _show(self, found: Any, frame: Frame) -> None:
         number = getattr(aiplatform_v1.PipelineState, f"PIPELINE_STATE_{frame.state}", None)
         found.state = number if number is not None else int(frame.state)
         if frame.error:
@@ -121,7 +121,7 @@ class Vertex:
             found.job_detail = aiplatform_v1.PipelineJobDetail(task_details=details)
 
     def _detail(self, index: int, name: str, state: str, error: str) -> Any:
-        detail = aiplatform_v1.PipelineTaskDetail(task_id=index + 1, task_name=name, state=state)
+        detail: Any = aiplatform_v1.PipelineTaskDetail(task_id=index + 1, task_name=name, state=state)
         detail.start_time = _moment(self.clock + index / 100)
         job = f"projects/123/locations/{REGION}/customJobs/{1000 + index}"
         detail.executor_detail = {"container_detail": {"main_job": job}}
@@ -132,7 +132,7 @@ class Vertex:
     # schedules
 
     def _post_schedules(self, request: Request) -> Any:
-        found = rules.schedule(request.json(), PARENT)
+        found: Any = rules.schedule(request.json(), PARENT)
         id = str(4_000_000_000 + next(self.numbers))
         found.name = f"{PARENT}/schedules/{id}"
         found.create_time = _moment(self.clock)
@@ -211,7 +211,7 @@ class Vertex:
         copy.CopyFrom(raw)
         job = aiplatform_v1.PipelineJob.wrap(copy)
         job.schedule_name = found.name
-        return self.add(f"scheduled-{next(self.numbers)}", job).name.rpartition("/")[2]
+        return str(self.add(f"scheduled-{next(self.numbers)}", job).name.rpartition("/")[2])
 
     def _there(self, kept: dict[str, Any], id: str, kind: str) -> Any:
         if id not in kept:

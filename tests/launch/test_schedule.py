@@ -1,0 +1,160 @@
+"""`esteira schedule` as a person gives it."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from components.core.errors import CaseError, ConflictError, SetupError
+from tests.launch.test_submit import Desk, desk, release  # noqa: F401  # fixtures
+from tests.servers import released
+from tests.servers.vertex.server import vertex
+
+NIGHTLY = {"pipeline": "batch", "cron": "0 4 * * *", "time_zone": "Europe/Lisbon"}
+
+
+@pytest.fixture
+def on_vertex(desk: Callable[..., Desk]) -> Iterator[Desk]:  # noqa: F811
+    with vertex() as (server, service):
+        yield desk("vertex", server, service)
+
+
+def give(desk: Desk, verb: str, *arguments: str) -> Any:  # noqa: F811
+    fixed = ["--to", "vertex", "--profile", "cloud"]
+    made = ["--allow-local-blobs"] if verb in ("apply", "create", "update") else []
+    return desk.give("schedule", verb, "cases/flights", *arguments, *fixed, *made)
+
+
+def says(desk: Desk, **schedules: Any) -> None:  # noqa: F811
+    """The case's schedules, with a release of it."""
+    path = desk.folder / "cases" / "flights" / "case.yaml"
+    text = path.read_text().partition("\nschedules:")[0]
+    path.write_text(text + "\n" + yaml.safe_dump({"schedules": schedules}))
+    from components.core import profile as profiles
+
+    released.make(desk.folder / "release", path.parent, profiles.Profile(root=str(desk.folder.parent / "elsewhere")))
+
+
+def test_apply_tells_the_difference_then_makes_it_and_again_there_is_none(on_vertex: Desk) -> None:
+    says(on_vertex, nightly=NIGHTLY, scores={"pipeline": "predict", "cron": "15 * * * *"})
+    dry = give(on_vertex, "apply", "--dry-run")
+    assert dry.output == (
+        "create  nightly: batch at 0 4 * * * Europe/Lisbon\ncreate  scores: predict at 15 * * * * UTC\n"
+    )
+    assert on_vertex.service.schedules == {}
+    assert not (on_vertex.folder / ".esteira").exists()
+    assert give(on_vertex, "apply").output == dry.output + "done\n"
+    assert len(on_vertex.service.schedules) == 2
+    assert give(on_vertex, "apply").output == "vertex has what the case says: 2 schedules\n"
+    bundles = on_vertex.folder / ".esteira" / "blobs" / "bundles"
+    job = next(iter(on_vertex.service.schedules.values())).create_pipeline_job_request.pipeline_job
+    assert (bundles / dict(job.runtime_config.parameter_values)["bundle"]).is_dir()
+
+
+def test_a_schedule_is_created_shown_paused_resumed_updated_and_deleted(on_vertex: Desk) -> None:
+    says(on_vertex, nightly=NIGHTLY)
+    assert "created nightly: https://" in give(on_vertex, "create", "nightly").output
+    assert "there already" in give(on_vertex, "create", "nightly").output
+    listed = give(on_vertex, "list").output
+    assert "nightly" in listed
+    assert "Europe/Lisbon" in listed
+    assert '"name"' not in give(on_vertex, "show", "nightly").output
+    (kept,) = on_vertex.service.schedules.values()
+    for verb, state in (("pause", "PAUSED"), ("resume", "ACTIVE")):
+        assert f"nightly {verb}d: https://" in give(on_vertex, verb, "nightly").output
+        assert kept.state.name == state
+    says(on_vertex, nightly=NIGHTLY | {"cron": "30 4 * * *"})
+    assert isinstance(give(on_vertex, "create", "nightly").exception, ConflictError)
+    dry = give(on_vertex, "update", "nightly", "--dry-run").output
+    assert dry == "update  nightly: cron 0 4 * * * -> 30 4 * * *; other operations\n"
+    assert give(on_vertex, "update", "nightly").output == dry + "done\n"
+    assert give(on_vertex, "update", "nightly").output == "nightly is as the case says\n"
+    assert "deleted" in give(on_vertex, "delete", "nightly").output
+    assert on_vertex.service.schedules == {}
+
+
+def test_what_a_schedule_starts_is_listed_as_the_cases_and_a_manual_run_touches_no_schedule(on_vertex: Desk) -> None:
+    says(on_vertex, nightly=NIGHTLY)
+    give(on_vertex, "apply")
+    (id,) = on_vertex.service.schedules
+    on_vertex.service.fire(id)
+    before = str(on_vertex.service.schedules[id])
+    asked = on_vertex.server.called("/schedules")
+    assert on_vertex.submit("--key", "by-hand").exit_code == 0
+    assert str(on_vertex.service.schedules[id]) == before
+    assert on_vertex.server.called("/schedules") == asked
+    listed = on_vertex.give("runs", "list", "--on", "vertex", "--profile", "cloud", "--case", "flights").output
+    assert "scheduled-" in listed
+    assert "by-hand" in listed
+
+
+@pytest.mark.parametrize(
+    ("schedule", "text"),
+    [
+        (NIGHTLY | {"cron": "0 25 * * *"}, "'schedules.nightly.cron' must have its hour from 0 to 23"),
+        (NIGHTLY | {"concurrency": 0}, "'schedules.nightly.concurrency' must be greater than or equal to 1"),
+        (NIGHTLY | {"cronn": "x"}, "'schedules.nightly.cronn' must not be there"),
+    ],
+)
+def test_a_wrong_schedule_is_refused_before_anything_is_asked(on_vertex: Desk, schedule: Any, text: str) -> None:
+    path = on_vertex.folder / "cases" / "flights" / "case.yaml"
+    path.write_text(path.read_text() + yaml.safe_dump({"schedules": {"nightly": schedule}}))
+    result = give(on_vertex, "apply")
+    assert isinstance(result.exception, CaseError)
+    assert text in str(result.exception)
+    assert on_vertex.server.seen == []
+
+
+def test_a_pipeline_that_nobody_knows_is_refused(on_vertex: Desk) -> None:
+    says(on_vertex, nightly=NIGHTLY | {"pipeline": "nightly"})
+    result = give(on_vertex, "apply")
+    assert isinstance(result.exception, CaseError)
+    assert "'schedules.nightly.pipeline' must be one of batch, predict, fast" in str(result.exception)
+    assert on_vertex.server.seen == []
+
+
+def test_a_schedule_that_the_case_or_the_target_lacks_is_named(on_vertex: Desk) -> None:
+    says(on_vertex, nightly=NIGHTLY)
+    created = give(on_vertex, "create", "weekly")
+    assert "must be one of the case's schedules: nightly. Got 'weekly'" in str(created.exception)
+    paused = give(on_vertex, "pause", "nightly")
+    assert "must be one of flights on the target. Got 'nightly'" in str(paused.exception)
+
+
+def test_schedules_need_blobs_that_the_tasks_reach(on_vertex: Desk) -> None:
+    says(on_vertex, nightly=NIGHTLY)
+    result = on_vertex.give("schedule", "apply", "cases/flights", "--to", "vertex", "--profile", "cloud")
+    assert isinstance(result.exception, SetupError)
+    assert "'profile.blobs' must be reachable from vertex" in str(result.exception)
+    assert on_vertex.server.seen == []
+
+
+def test_the_crontab_holds_a_line_that_a_shell_can_run(on_vertex: Desk, tmp_path: Path) -> None:
+    says(on_vertex, nightly=NIGHTLY, often={"cron": "*/30 * * * *", "concurrency": 2, "paused": True})
+    shown = on_vertex.give("schedule", "show", "cases/flights", "--crontab").output.splitlines()
+    assert shown[:2] == ["# flights nightly", "CRON_TZ=Europe/Lisbon"]
+    assert shown[2].startswith(f"0 4 * * * cd {shlex.quote(str(on_vertex.folder))} && mkdir -p .esteira && flock -n ")
+    assert "esteira run flights batch --profile local" in shown[2]
+    assert shown[3:5] == ["# flights often: paused", "CRON_TZ=UTC"]
+    assert shown[5].startswith("# 0,30 * * * * cd ")
+    assert "flock" not in shown[5]
+    fake = tmp_path / "bin" / "esteira"
+    fake.parent.mkdir()
+    fake.write_text("#!/bin/sh\necho ran $*\n")
+    fake.chmod(0o755)
+    command = shown[2].removeprefix("0 4 * * * ").replace(r"\%", "%")
+    subprocess.run(["/bin/sh", "-c", command], env={"PATH": f"{fake.parent}:/usr/bin:/bin"}, check=True)
+    log = on_vertex.folder / ".esteira" / "flights.nightly.log"
+    assert log.read_text() == "ran run flights batch --profile local\n"
+
+
+def test_without_a_target_the_case_itself_is_shown(on_vertex: Desk) -> None:
+    says(on_vertex, nightly=NIGHTLY)
+    shown = on_vertex.give("schedule", "show", "cases/flights").output
+    assert shown == "nightly: batch at 0 4 * * * Europe/Lisbon, 1 at once\n"
