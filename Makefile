@@ -15,6 +15,8 @@ TFDV := $(if $(filter 2.39,$(firstword $(sort $(GLIBC) 2.39))),validate,validate
 PRISM_PORT ?= 8073
 PUBSUB_PORT ?= 8085
 GCS_PORT ?= 4443
+BIGQUERY_PORT ?= 9050
+BIGQUERY_READ_PORT ?= 9060
 
 # The bucket and the dataset that the emulators begin with.
 export POST := import sys, urllib.request as r; r.urlopen(r.Request(sys.argv[1], sys.argv[2].encode(), {"Content-Type": "application/json"}))
@@ -41,20 +43,24 @@ check: $(VENVS)/dev/.stamp ## ruff, mypy --strict, import-linter
 	$(VENVS)/dev/bin/mypy
 	$(VENVS)/dev/bin/lint-imports
 
-servers: .tools/prism .tools/fake-gcs-server ## start what some tests need, until `make servers-stop`: Beam's job service, emulators of Pub/Sub and Cloud Storage
+servers: .tools/prism .tools/fake-gcs-server $(VENVS)/bqemulator/.stamp ## start what some tests need, until `make servers-stop`: Beam's job service, emulators of Pub/Sub, Cloud Storage and BigQuery
 	mkdir -p .tools/run/pubsub
 	.tools/prism --job_port $(PRISM_PORT) --web_port 0 --serve_http=false >.tools/run/prism.log 2>&1 & echo $$! >.tools/run/prism.pid
 	set -m; gcloud beta emulators pubsub start --project=esteira --host-port=127.0.0.1:$(PUBSUB_PORT) \
 	  --data-dir=.tools/run/pubsub --quiet >.tools/run/pubsub.log 2>&1 & echo $$! >.tools/run/pubsub.pid
 	.tools/fake-gcs-server -scheme http -host 127.0.0.1 -port $(GCS_PORT) -backend memory -log-level warn \
 	  >.tools/run/gcs.log 2>&1 & echo $$! >.tools/run/gcs.pid
-	for port in $(PRISM_PORT) $(PUBSUB_PORT) $(GCS_PORT); do \
+	HOME=$(CURDIR)/.tools/run $(VENVS)/bqemulator/bin/bqemulator start --ephemeral --project esteira --log-level warning \
+	  --rest-port $(BIGQUERY_PORT) --grpc-port $(BIGQUERY_READ_PORT) >.tools/run/bigquery.log 2>&1 & echo $$! >.tools/run/bigquery.pid
+	for port in $(PRISM_PORT) $(PUBSUB_PORT) $(GCS_PORT) $(BIGQUERY_PORT) $(BIGQUERY_READ_PORT); do \
 	  for try in {1..300}; do (: </dev/tcp/127.0.0.1/$$port) 2>/dev/null && continue 2; sleep 0.1; done; exit 1; done
 	$(PYTHON) -c "$$POST" http://127.0.0.1:$(GCS_PORT)/storage/v1/b '{"name": "esteira"}'
+	$(PYTHON) -c "$$POST" http://127.0.0.1:$(BIGQUERY_PORT)/bigquery/v2/projects/esteira/datasets '{"datasetReference": {"datasetId": "esteira"}}'
 
 servers-stop: ## stop what `make servers` started
 	@-kill "$$(cat .tools/run/prism.pid)"
 	@-kill "$$(cat .tools/run/gcs.pid)"
+	@-kill "$$(cat .tools/run/bigquery.pid)"
 	@-kill -- "-$$(cat .tools/run/pubsub.pid)"  # gcloud's own process group: the emulator is its child
 
 setup: $(VENVS)/launcher/.stamp $(VENVS)/pipeline/.stamp $(VENVS)/validate/.stamp $(VENVS)/server/.stamp ## the environments of the steps
@@ -183,6 +189,14 @@ $(VENVS)/dev/.stamp: requirements/dev.txt requirements/data.txt pyproject.toml $
 	$(SYNC) $(@D)/bin/python -r $<
 	$(SYNC) $(@D)/bin/python -r requirements/data.txt
 	$(UV) pip install --quiet --no-deps --python $(@D)/bin/python --editable .
+	touch $@
+
+# BigQuery's emulator, with the extension that it would download.
+$(VENVS)/bqemulator/.stamp: requirements/bqemulator.txt $(UV)
+	$(UV) venv --quiet --clear --python $(PYTHON) $(@D)
+	$(SYNC) $(@D)/bin/python -r $<
+	mkdir -p .tools/run
+	HOME=$(CURDIR)/.tools/run $(@D)/bin/python -c "import duckdb_extensions as e; e.import_extension('spatial')"
 	touch $@
 
 # The servers that benchmarks/serving.py compares with: made when it first runs.

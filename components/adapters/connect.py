@@ -33,6 +33,11 @@ class Connected:
 
     @cached_property
     def tables(self) -> Tables:
+        if self.profile.tables.adapter == "google":
+            from components.adapters.gcp.tables import CloudTables
+
+            return CloudTables(self.profile.tables.at)
+
         from components.adapters.local.tables import ParquetTables
 
         return ParquetTables(self.profile.path("tables"))

@@ -154,7 +154,7 @@ def test_a_name_that_could_leave_the_store_is_refused(blobs, name):
         assert caught.value.rule == "be a relative name without '..'"
 
 
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.binary(max_size=100), other=st.binary(max_size=100))
 def test_the_generation_changes_with_the_content(make, tmp_path_factory, data, other):
     blobs = make(tmp_path_factory.mktemp("blobs"))

@@ -47,3 +47,28 @@ def _with_credentials(service: str, make: Callable[[], Any]) -> Any:
 
 def emulated(variable: str) -> bool:
     return bool(os.environ.get(variable))
+
+
+def bigquery_client(project: str) -> Any:
+    """A client of BigQuery; nobody in particular to the emulator."""
+    made: Callable[..., Any] = load("bigquery").Client
+    credentials = _nobody() if emulated(BIGQUERY_EMULATOR) else None
+    return _with_credentials("BigQuery", lambda: made(project=project, credentials=credentials))
+
+
+def read_client() -> Any:
+    """A client of BigQuery's Storage Read API, over gRPC."""
+    package = load("bigquery_storage_v1")
+    made: Callable[..., Any] = package.BigQueryReadClient
+    host = os.environ.get(READ_EMULATOR)
+    if not host:
+        return _with_credentials("BigQuery", made)
+    channel = importlib.import_module("grpc").insecure_channel(host, options=[("grpc.max_receive_message_length", -1)])
+    return made(transport=made.get_transport_class("grpc")(channel=channel))  # type: ignore[attr-defined]
+
+
+def _nobody() -> Any:
+    from google.auth.credentials import AnonymousCredentials
+
+    made: Callable[..., Any] = AnonymousCredentials
+    return made()

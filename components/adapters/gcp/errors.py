@@ -57,7 +57,7 @@ def translation(error: Exception, service: Service, where: str) -> EsteiraError:
     from google.auth.exceptions import GoogleAuthError, TransportError
 
     reasons = reasons_of(error)
-    text = str(error)
+    text = said(error)
     if isinstance(error, exceptions.Unauthorized | GoogleAuthError) and not isinstance(error, TransportError):
         remedy = "Run `gcloud auth application-default login`, or run it as a service account."
         return SetupError("credentials", f"be there for {service.name}", text, remedy, where=where)
@@ -76,6 +76,13 @@ def translation(error: Exception, service: Service, where: str) -> EsteiraError:
         return DataError(service.name, "get a request that it takes", text, "Mend what it names.", where=where)
     remedy = "Run it again: what was written is whole, and is not written twice."
     return RunError(service.name, "answer in time", text, remedy, where=where)
+
+
+def said(error: Exception) -> str:
+    """What Google says of it, without the address that was called."""
+    listed: Any = getattr(error, "errors", None) or []
+    messages = [str(one["message"]) for one in listed if isinstance(one, dict) and one.get("message")]
+    return messages[0] if messages else str(error)
 
 
 def reasons_of(error: Exception) -> set[str]:

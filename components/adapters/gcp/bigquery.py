@@ -1,0 +1,164 @@
+"""A dataset of BigQuery: its names, its location, and the calls that a table needs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cached_property
+from io import BytesIO
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from components.adapters.gcp import errors, sql
+from components.adapters.gcp.clients import bigquery_client, read_client
+from components.adapters.patience import Patience
+from components.core.errors import CaseError, SetupError
+
+_AT = re.compile(r"(?P<project>[a-z][a-z0-9.:-]{0,60}[a-z0-9])\.(?P<dataset>[A-Za-z0-9_]{1,1024})")
+_STREAMS = 4
+
+
+class Dataset:
+    """project.dataset. Google's errors pass: whoever calls says what they mean, within `translated`.
+
+    Parameters
+    ----------
+    at
+        project.dataset.
+    deadline
+        Seconds that a call is tried again while the service is busy or away, with jitter.
+    """
+
+    def __init__(self, at: str, deadline: float) -> None:
+        found = _AT.fullmatch(at)
+        if not found:
+            raise CaseError("tables.at", "be project.dataset", at, "Write both into the profile.", where="profile")
+        self.at, self.project, self._dataset = at, found["project"], found["dataset"]
+        self._deadline = deadline
+
+    @contextmanager
+    def translated(self, table: str = "") -> Iterator[None]:
+        """Google's errors as ours."""
+        with errors.translated(errors.BIGQUERY, f"{self.at}.{table}" if table else self.at):
+            yield
+
+    def name(self, table: str) -> str:
+        """As SQL names it."""
+        return f"`{self.at}.{table}`"
+
+    @cached_property
+    def client(self) -> Any:
+        return bigquery_client(self.project)
+
+    @cached_property
+    def _reading(self) -> Any:
+        return read_client()
+
+    @cached_property
+    def location(self) -> str:
+        """The dataset's: jobs run there. Raises SetupError where there is no such dataset."""
+        from google.api_core.exceptions import NotFound
+
+        try:
+            return str(self.client.get_dataset(self._dataset, **self.calls).location)
+        except NotFound as error:
+            remedy = f"Make it (bq mk --location=LOCATION {self.project}:{self._dataset}), or mend tables.at."
+            raise SetupError("dataset", "exist", self.at, remedy, where="BigQuery") from error
+
+    @property
+    def calls(self) -> dict[str, Any]:
+        """How long one call is tried, and tried again."""
+        from google.cloud.bigquery.retry import DEFAULT_RETRY
+
+        chosen: Any = DEFAULT_RETRY
+        return {"retry": chosen.with_timeout(self._deadline).with_delay(0.2, 10.0, 2.0), "timeout": 60.0}
+
+    def reference(self, table: str) -> Any:
+        from google.cloud.bigquery import DatasetReference
+
+        return DatasetReference(self.project, self._dataset).table(table)
+
+    def tables(self) -> set[str]:
+        found = self.client.list_tables(f"{self.project}.{self._dataset}", **self.calls)
+        return {one.table_id for one in found}
+
+    def get(self, table: str) -> Any:
+        return self.client.get_table(self.reference(table), **self.calls)
+
+    def query(self, text: str, values: Mapping[str, Any], **settings: Any) -> Any:
+        """A query job, begun."""
+        from google.cloud.bigquery import QueryJobConfig
+
+        config = QueryJobConfig(query_parameters=sql.parameters(values), **settings)
+        return self.client.query(text, job_config=config, location=self.location, job_retry=None, **self.calls)
+
+    def short(self, text: str) -> list[Any]:
+        """The few rows of a small query, in one request."""
+        return list(self.client.query_and_wait(text, location=self.location, job_retry=None, retry=self.calls["retry"]))
+
+    def change(self, text: str, **values: Any) -> None:
+        """A statement that changes something, done."""
+        self.query(text, values).result(**self.calls)
+
+    def load(self, target: Any, rows: pa.Table, job: str) -> None:
+        """Appends the rows by one load job called `job`: all of them or none, and once however often it is sent."""
+        from google.api_core.exceptions import Conflict, GoogleAPIError, NotFound
+        from google.cloud.bigquery import LoadJobConfig
+
+        data = BytesIO()
+        pq.write_table(rows, data)
+        config = LoadJobConfig(source_format="PARQUET", write_disposition="WRITE_APPEND", schema=target.schema)
+        config.create_disposition = "CREATE_NEVER"
+        known: dict[str, Any] = {"job_id": job, "location": self.location}
+
+        def send() -> Any:
+            data.seek(0)
+            try:  # without a size it is a resumable upload
+                return self.client.load_table_from_file(
+                    data, target.reference, job_config=config, num_retries=0, timeout=60.0, **known
+                )
+            except (GoogleAPIError, OSError) as error:
+                if not (isinstance(error, Conflict) or _transient(error)):
+                    raise
+                try:  # it may have been begun, and the answer lost
+                    return self.client.get_job(**known, **self.calls)
+                except NotFound:
+                    raise error from None
+
+        patience = Patience(first=0.2, longest=10.0, deadline=self._deadline)
+        patience.retry(send, _transient).result(retry=self.calls["retry"], timeout=3600.0)
+
+    def read(self, table: str, columns: Sequence[str], where: str) -> pa.Table:
+        """The columns of the rows that `where` chooses, by the Storage Read API; in no order."""
+        from google.cloud.bigquery_storage_v1 import types
+
+        options = types.ReadSession.TableReadOptions(selected_fields=list(columns), row_restriction=where)
+        path = "/".join(("projects", self.project, "datasets", self._dataset, "tables", table))
+        asked = types.ReadSession(table=path, data_format=types.DataFormat.ARROW, read_options=options)
+        parent = f"projects/{self.project}"
+        made = self._reading.create_read_session(
+            parent=parent, read_session=asked, max_stream_count=_STREAMS, timeout=60.0
+        )
+        schema = pa.ipc.read_schema(pa.py_buffer(made.arrow_schema.serialized_schema))
+
+        def batches(stream: Any) -> list[pa.RecordBatch]:
+            answers = self._reading.read_rows(stream.name)
+            raw = (pa.py_buffer(answer.arrow_record_batch.serialized_record_batch) for answer in answers)
+            return [pa.ipc.read_record_batch(buffer, schema) for buffer in raw]
+
+        with ThreadPoolExecutor(_STREAMS) as pool:
+            found = [batch for part in pool.map(batches, made.streams) for batch in part]
+        return pa.Table.from_batches(found, schema).select(list(columns))
+
+
+def _transient(error: Exception) -> bool:
+    """Whether the same request may succeed later."""
+    from google.api_core import exceptions
+    from google.auth.exceptions import TransportError
+
+    busy = (exceptions.ServerError, exceptions.TooManyRequests, TransportError, OSError)
+    return isinstance(error, busy) or bool(errors.reasons_of(error) & {"rateLimitExceeded", "backendError"})

@@ -1,0 +1,191 @@
+"""Tables on BigQuery. BIGQUERY_EMULATOR_HOST in the environment is followed as Google's client does it.
+
+A table NAME holds the rows, each with its window and the token of the writing that brought it; _NAME says of each
+window which writing counts (`writings`). A writing loads its rows beside the old ones, by one load job, and counts
+from one UPDATE of _NAME on; what it replaced is deleted then. A killed writer leaves rows that nobody reads; the next
+writing of the window deletes them once they are a day old.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from components.adapters.gcp import errors, sql, table_schema
+from components.adapters.gcp.bigquery import Dataset
+from components.adapters.gcp.clients import BIGQUERY_EMULATOR, emulated
+from components.adapters.gcp.table_schema import OWN, ROW, TOKEN, WINDOW
+from components.adapters.gcp.writings import STATE, Writings, new_token, state_table
+from components.adapters.names import checked_table, checked_window, is_table
+from components.adapters.ports import Written
+from components.core.errors import ConflictError, DataError, EsteiraError
+
+DEADLINE = 120.0
+MOST_BYTES = 100 * 2**30
+"""What one query may be billed for."""
+_DAY = 86_400.0
+_ATTEMPTS = 10
+_LISTED = 500
+"""Tokens that a read names to the service; of more windows, it reads all rows and leaves out what does not count."""
+_log = logging.getLogger(__name__)
+
+
+class CloudTables:
+    """Implements `ports.Tables` over project.dataset, in the dataset's own location."""
+
+    def __init__(self, at: str, *, deadline: float = DEADLINE, most_bytes: int = MOST_BYTES) -> None:
+        self._dataset, self._most = Dataset(at, deadline), most_bytes
+
+    def replace(self, table: str, window: str, rows: pa.Table, *, after: str | None = None) -> None:
+        checked_window(window, table)
+        writings = Writings(self._dataset, checked_table(table))
+        if after is not None:
+            writings.compare(window, after)
+        token = new_token()
+        with self._dataset.translated(table):
+            target = self._target(table, rows.schema)
+            if rows.num_rows:
+                laid = table_schema.laid_out(rows, target.schema, window, token)
+                self._dataset.load(target, laid, f"esteira-{table}-{token}")
+        while True:
+            before = writings.last().get(window)
+            replaced = before.token if before else ""
+            found = writings.commit(window, token, rows.num_rows, replaced if after is None else after)
+            if found == token:
+                return self._sweep(table, window, kept=token, gone=replaced if after is None else after)
+            if after is not None:
+                self._sweep(table, window, kept=found, gone=token)
+                writings.compare(window, after)
+
+    def _sweep(self, table: str, window: str, *, kept: str, gone: str) -> None:
+        """Deletes the rows of `gone`, and those of writers that ended a day ago: nobody reads them."""
+        text = (
+            f"DELETE FROM {self._dataset.name(table)} "  # noqa: S608  # names by strict pattern, values bound
+            f"WHERE {WINDOW} = @window AND {TOKEN} != @kept AND ({TOKEN} = @gone OR {TOKEN} < @old)"
+        )
+        old = new_token(time.time() - _DAY)
+        try:
+            with self._dataset.translated(table):
+                self._dataset.change(text, window=window, kept=kept, gone=gone, old=old)
+        except EsteiraError as error:
+            _log.warning("%s %s: the rows that were replaced are still stored: %s", table, window, error)
+
+    def windows(self, table: str) -> list[str]:
+        return list(self.written(table))
+
+    def written(self, table: str) -> dict[str, Written]:
+        found = Writings(self._dataset, checked_table(table)).committed()
+        return {window: Written(last.at, last.token) for window, last in found.items()}
+
+    def read(self, table: str, *, window: str | None = None, columns: Sequence[str] | None = None) -> pa.Table:
+        writings = Writings(self._dataset, checked_table(table))
+        for _ in range(_ATTEMPTS):
+            there = writings.committed()
+            chosen = {name: last for name, last in there.items() if window is None or name == window}
+            if not chosen:
+                what = f"{table} {window}" if there else table
+                raise DataError("table", "exist", what, "Run the step that writes it, or see its windows.")
+            found = self._read(table, [last.token for last in chosen.values()], columns)
+            if found.num_rows == sum(last.rows for last in chosen.values()):
+                return found  # else it was written in between
+        remedy = "Read it again when fewer write it."
+        raise ConflictError(table, "hold still while it is read", f"{_ATTEMPTS} attempts", remedy, where="tables")
+
+    def _read(self, table: str, tokens: Sequence[str], columns: Sequence[str] | None) -> pa.Table:
+        with self._dataset.translated(table):
+            schema = table_schema.arrow(self._dataset.get(table).schema)
+            wanted = [name for name in schema.names if name not in OWN]
+            if absent := [name for name in columns or () if name not in wanted]:
+                remedy = f"It has {', '.join(wanted)}."
+                raise DataError("columns", "be the table's", absent, remedy, where=table)
+            chosen = wanted if columns is None else list(columns)
+            listed = ", ".join(f"'{token}'" for token in tokens)
+            where = f"{TOKEN} IN ({listed})" if len(tokens) <= _LISTED else ""
+            found = self._dataset.read(table, [*chosen, *OWN], where)
+        if not where:
+            found = found.filter(pa.compute.is_in(found[TOKEN], pa.array(tokens)))
+        found = found.sort_by([(WINDOW, "ascending"), (ROW, "ascending")]).select(chosen)
+        return found.cast(pa.schema([schema.field(name) for name in chosen]))
+
+    def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
+        return self._query(sql, parameters or {})
+
+    def _query(self, asked: str, values: Mapping[str, Any]) -> pa.Table:
+        from google.api_core.exceptions import BadRequest, NotFound
+
+        text = sql.one_select(asked)
+        with self._dataset.translated():
+            tables = self._tables()
+            named = {name: self._live(name) for name in tables if name in sql.words(text)}
+            whole = sql.with_tables(sql.bound(text), named)
+            try:
+                if not self._affordable(whole, values):
+                    raise sql.not_one_select(asked)
+                done = self._dataset.query(whole, values, maximum_bytes_billed=self._most)
+                fast = not emulated(BIGQUERY_EMULATOR)
+                return done.result(**self._dataset.calls).to_arrow(create_bqstorage_client=fast)
+            except (BadRequest, NotFound) as error:
+                remedy = f"Tables: {', '.join(tables) or 'none yet'}."
+                raise DataError("sql", "be a query that BigQuery runs", errors.said(error), remedy) from error
+
+    def _affordable(self, text: str, values: Mapping[str, Any]) -> bool:
+        """Asks dry first; whether it is one SELECT. Raises DataError where it would read too much."""
+        dry = self._dataset.query(text, values, dry_run=True)
+        size = int(dry.total_bytes_processed or 0)
+        _log.info("the query reads %d bytes of %s", size, self._dataset.at)
+        if size > self._most:
+            remedy = "Name fewer columns, or windows by their days."
+            raise DataError("sql", f"read at most {self._most} bytes", size, remedy, where=self._dataset.at)
+        return bool(dry.statement_type == "SELECT")
+
+    def _live(self, table: str) -> str:
+        """The SELECT of the rows that count."""
+        counted = f"SELECT {TOKEN} FROM {self._dataset.name(state_table(table))}"  # noqa: S608  # as above
+        rows = self._dataset.name(table)
+        return f"SELECT * EXCEPT ({', '.join(OWN)}) FROM {rows} WHERE {TOKEN} IN ({counted})"  # noqa: S608
+
+    def _tables(self) -> list[str]:
+        names = self._dataset.tables()
+        return sorted(name for name in names if is_table(name) and state_table(name) in names)
+
+    def _target(self, table: str, schema: pa.Schema) -> Any:
+        """The table as BigQuery has it, made or widened for `schema`."""
+        from google.api_core.exceptions import NotFound
+
+        try:
+            target = self._dataset.get(table)
+        except NotFound:
+            self._make(table, schema)
+            target = self._dataset.get(table)
+        if lacking := table_schema.missing(target.schema, schema, table):
+            self._widen(table, lacking)
+            target = self._dataset.get(table)
+        return target
+
+    def _make(self, table: str, schema: pa.Schema) -> None:
+        from google.cloud.bigquery import Table, TimePartitioning
+
+        own = [pa.field(name, kind) for name, kind in OWN.items()]
+        made = Table(self._dataset.reference(table), schema=table_schema.fields(pa.schema([*own, *schema]), table))
+        made.clustering_fields = [WINDOW, TOKEN]
+        if by := table_schema.partition(schema):
+            made.time_partitioning = TimePartitioning(field=by)
+        state = Table(self._dataset.reference(state_table(table)), schema=table_schema.fields(STATE, table))
+        for new in (made, state):
+            self._dataset.client.create_table(new, exists_ok=True, **self._dataset.calls)
+
+    def _widen(self, table: str, lacking: Sequence[Any]) -> None:
+        """Adds columns; who else adds one at the same time adds the same."""
+        for field in lacking:
+            options = f" OPTIONS (description = '{field.description}')" if field.description else ""
+            added = f"ADD COLUMN IF NOT EXISTS `{field.name}` {table_schema.in_sql(field)}{options}"
+            self._dataset.change(f"ALTER TABLE {self._dataset.name(table)} {added}")
+        if emulated(BIGQUERY_EMULATOR):  # it adds the column, and forgets to tell of it
+            target = self._dataset.get(table)
+            there = {field.name for field in target.schema}
+            target.schema = [*target.schema, *(field for field in lacking if field.name not in there)]
+            self._dataset.client.update_table(target, ["schema"], **self._dataset.calls)
