@@ -44,8 +44,8 @@ class Labels:
         if not predicted or not landed:
             return None
         rows = _joined(pa.concat_tables(predicted), pa.concat_tables(landed))
-        labels, scores = texts(rows, "_label"), np.array(rows.column("score"), dtype=np.float64)
-        decided, task = texts(rows, "decision"), model.task
+        labels, scores = texts(rows, "_label"), np.array(rows.column("_score"), dtype=np.float64)
+        decided, task = texts(rows, "_decision"), model.task
         if task == "multiclass":  # the log holds the winner's probability alone, and no metric of these reads it
             scores = np.zeros((len(labels), len(model.classes)))
 

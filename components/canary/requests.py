@@ -15,8 +15,8 @@ from components.core.errors import RowError
 from components.core.ranking import Floats
 from components.core.scorer import Scorer
 
-OWN = ("_id", "_at", "_source", "version", "status", "latency_ms", "score", "decision")
-PREDICTED = ("_id", "_at", "score", "decision")
+OWN = ("_id", "_at", "_source", "_version", "_status", "_latency_ms", "_score", "_decision")
+PREDICTED = ("_id", "_at", "_score", "_decision")
 _ANSWERED, _FAILED = 200, 500
 Asked = Callable[[Array], Array | None]
 """Positions among the rows -> the champion's decisions there, or None where the rows lack one of its inputs."""
@@ -48,7 +48,7 @@ def requests(rows: pa.Table, asked: Asked | None = None, *, labelled: bool = Tru
 
     `labelled` says whether labels are asked for: their predictions are kept.
     """
-    ids, at, status = texts(rows, "_id"), _numbers(rows, "_at"), _numbers(rows, "status")
+    ids, at, status = texts(rows, "_id"), _numbers(rows, "_at"), _numbers(rows, "_status")
     first = np.ones(len(ids), dtype=bool)
     first[1:] = (ids[1:] != ids[:-1]) | (at[1:] != at[:-1])
     of, starts = np.cumsum(first) - 1, np.flatnonzero(first)
@@ -57,13 +57,13 @@ def requests(rows: pa.Table, asked: Asked | None = None, *, labelled: bool = Tru
     at_rows = np.flatnonzero(answered[of])
     told = asked(at_rows) if asked is not None and len(at_rows) else None
     if told is not None:
-        same = (told == texts(rows, "decision")[at_rows]).astype(np.float64)
+        same = (told == texts(rows, "_decision")[at_rows]).astype(np.float64)
         alike[answered] = (np.bincount(of[at_rows], same, len(starts)) / count)[answered]
     single = (answered & (count == 1) & labelled)[of]
     return Requests(
         at[starts] / 1e6,
         (status[starts] >= _FAILED).astype(np.float64),
-        np.where(answered, _numbers(rows, "latency_ms")[starts], np.nan),
+        np.where(answered, _numbers(rows, "_latency_ms")[starts], np.nan),
         alike,
         texts(rows, "_source")[starts] == "stream",
         rows.select(PREDICTED).filter(pa.array(single)),

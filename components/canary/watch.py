@@ -48,7 +48,7 @@ class Watch:
         changed = self._live.windows()
         for window in changed:
             rows = self._live.read(window, OWN, self._since)
-            places = [np.flatnonzero(np.asarray(pc.equal(rows.column("version"), v.version))) for v in self.versions]
+            places = [np.flatnonzero(np.asarray(pc.equal(rows.column("_version"), v.version))) for v in self.versions]
             champion, challenger = (rows.take(pa.array(at)) for at in places)
 
             def asked(at: Array, window: str = window, mine: Array = places[CHALLENGER]) -> Array | None:

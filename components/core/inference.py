@@ -20,12 +20,12 @@ COLUMNS = {
     "_source": "string",
     "_arrival": "int64",
     "_event_time": "timestamp[us, tz=UTC]",
-    "version": "int64",
-    "role": "string",
-    "status": "int64",
-    "latency_ms": "double",
-    "score": "double",
-    "decision": "string",
+    "_version": "int64",
+    "_role": "string",
+    "_status": "int64",
+    "_latency_ms": "double",
+    "_score": "double",
+    "_decision": "string",
 }
 """Name and Arrow type. `_id` is the request's id (the event's entity in the stream), `_source` "server" or "stream";
 `_arrival` (the log's offset) and `_event_time` are the stream's, null for the server's."""

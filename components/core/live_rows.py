@@ -117,14 +117,14 @@ def _table(lines: list[dict[str, Any]], types: Mapping[str, ColumnType]) -> tupl
         "_source": ["server"] * len(lines),
         "_arrival": [None] * len(lines),
         "_event_time": [None] * len(lines),
-        "version": [line["version"] for line in lines],
-        "role": [line["role"] for line in lines],
-        "status": [line["status"] for line in lines],
-        "latency_ms": [float(line["ms"]) for line in lines],
+        "_version": [line["version"] for line in lines],
+        "_role": [line["role"] for line in lines],
+        "_status": [line["status"] for line in lines],
+        "_latency_ms": [float(line["ms"]) for line in lines],
     }
     own = {name: _array(name, column).take(pa.array(of)) for name, column in values.items()}
-    own["score"] = pa.array([s for line in lines for s in line.get("score") or [None]], pa.float64())
-    own["decision"] = _array("decision", [d for line in lines for d in line.get("decision") or [None]])
+    own["_score"] = pa.array([s for line in lines for s in line.get("score") or [None]], pa.float64())
+    own["_decision"] = _array("_decision", [d for line in lines for d in line.get("decision") or [None]])
     whole = pa.table({name: own[name] for name in COLUMNS} | arrays)
     return whole.filter(pa.array(~harmed)), len(lines) - len(set(of[harmed].tolist()))
 

@@ -149,7 +149,8 @@ def _headline(steps: Sequence[StepRecord]) -> list[tuple[str, str, str]]:
 def _live(steps: Sequence[StepRecord]) -> list[tuple[str, str, str]]:
     """What the steps' outputs say of the champion and of drift."""
     found = [(s, s.parameters["champion"]) for s in steps if s.parameters.get("champion")]
-    tiles = [("Champion", f"version {version}", f"after {step.step}") for step, version in found[-1:]]  # a canary comes after
+    # A canary comes after deploy.
+    tiles = [("Champion", f"version {version}", f"after {step.step}") for step, version in found[-1:]]
     drift = [(s, s.parameters["drift"]) for s in steps if s.parameters.get("drift")]
     return tiles + [("Drift", text, f"says {step.step}") for step, text in drift[:1]]
 

@@ -165,7 +165,7 @@ class Loop:
         self._state, self._checkpoints, self._counts = state, checkpoints, counts
         self._offset, self._largest = offset, largest
         self._read += len(messages)
-        self._by_version.update(outputs.live.column("version").to_pylist())
+        self._by_version.update(outputs.live.column("_version").to_pylist())
 
     def _follow(self, again: bool) -> None:
         """Looks at the pointer; what it names is loaded before it is used, and what does not load is told."""

@@ -17,7 +17,7 @@ from components.streaming.score import Scored
 from components.streaming.served import Version
 
 ANSWERED, FAILED = 200, 500
-AT, LATENCY = "_at", "latency_ms"
+AT, LATENCY = "_at", "_latency_ms"
 """The clock's columns: null until `stamped`."""
 LETTERS = pa.schema(
     {"reason": pa.string(), "raw": pa.binary(), ARRIVAL: pa.int64(), AT: ARROW["timestamp"], "step": pa.string()}
@@ -35,12 +35,12 @@ def live(events: pa.Table, scored: Scored, version: Version, role: Role) -> pa.T
         "_source": pa.repeat("stream", rows),
         ARRIVAL: events.column(ARRIVAL),
         EVENT_TIME: events.column(EVENT_TIME),
-        "version": pa.array(np.full(rows, version.number, np.int64)),
-        "role": pa.repeat(role, rows),
-        "status": pa.array(np.where(failed, FAILED, ANSWERED)),
+        "_version": pa.array(np.full(rows, version.number, np.int64)),
+        "_role": pa.repeat(role, rows),
+        "_status": pa.array(np.where(failed, FAILED, ANSWERED)),
         LATENCY: pa.nulls(rows, pa.float64()),
-        "score": pa.array(scored.score, mask=failed),
-        "decision": pa.array(scored.decision, pa.string()),
+        "_score": pa.array(scored.score, mask=failed),
+        "_decision": pa.array(scored.decision, pa.string()),
     }
     return pa.table(made | {name: events.column(name) for name in version.inputs})
 
@@ -71,11 +71,12 @@ def buried(letters: Sequence[Letter]) -> pa.Table:
     return pa.table(columns, schema=LETTERS)
 
 
-def stamped(rows: pa.Table, at: float, latency: float | None = None) -> pa.Table:
-    """The rows with the clock's columns: `at` seconds since 1970, and milliseconds from the pull to the prediction."""
-    values: dict[str, pa.Scalar] = {AT: pa.scalar(round(at * 1e6), pa.int64()).cast(ARROW["timestamp"])}
-    if latency is not None:
-        values[LATENCY] = pa.scalar(latency, pa.float64())
+def stamped(rows: pa.Table, at: float, latencies: Sequence[float] | None = None) -> pa.Table:
+    """n rows with the clock's columns: `at` seconds since 1970; (n,) milliseconds from the pull to the prediction."""
+    moment = pa.scalar(round(at * 1e6), pa.int64()).cast(ARROW["timestamp"])
+    values: dict[str, pa.Array] = {AT: pa.repeat(moment, rows.num_rows)}
+    if latencies is not None:
+        values[LATENCY] = pa.array(latencies, pa.float64())
     for name, value in values.items():
-        rows = rows.set_column(rows.schema.get_field_index(name), name, pa.repeat(value, rows.num_rows))
+        rows = rows.set_column(rows.schema.get_field_index(name), name, value)
     return rows

@@ -1,12 +1,14 @@
 """The chain of steps from messages to rows of tables: (state, batch) -> (state, outputs), the same in any runner.
 
-Nothing here reads a clock, a file or a socket. Any chunking of the same messages gives the same rows.
+Nothing here reads a file or a socket, and no row depends on the clock. Any chunking of the same messages gives the same
+rows.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 import pyarrow as pa
@@ -42,12 +44,16 @@ class Counts:
 
 @dataclass(frozen=True)
 class Outputs:
-    """Rows for the three tables, in offset order, without the clock's columns."""
+    """Rows for the three tables, in offset order, without the clock's columns.
+
+    `spent` are the seconds that each version took to score its share.
+    """
 
     live: pa.Table
     labels: pa.Table
     letters: pa.Table
     counts: Counts
+    spent: Mapping[int, float] = field(default_factory=dict)
 
     @staticmethod
     def names(case: str) -> tuple[str, str, str]:
@@ -55,8 +61,14 @@ class Outputs:
         return inference.table(case), inference.labels_table(case), inference.dead_letter_table(case)
 
     def stamped(self, case: str, at: float, latency: float) -> dict[str, pa.Table]:
-        """The rows by table name, with the clock's columns: seconds since 1970, and milliseconds."""
-        made = (tables.stamped(self.live, at, latency), self.labels, tables.stamped(self.letters, at))
+        """The rows by table name, with the clock's columns: seconds since 1970, and milliseconds for the whole batch.
+
+        No version's latency holds what another took: one that is slow shows by itself.
+        """
+        total = sum(self.spent.values())
+        own = {number: latency - 1e3 * (total - seconds) for number, seconds in self.spent.items()}
+        latencies = [own[number] for number in self.live.column("_version").to_pylist()]
+        made = (tables.stamped(self.live, at, latencies), self.labels, tables.stamped(self.letters, at))
         return dict(zip(self.names(case), made, strict=True))
 
 
@@ -88,7 +100,7 @@ class Steps:
         for name, enrichment in self._enrichments.items():
             windows[name], made = enrichment(self._window(state, name), good)
             enriched[name] = made.filter(happened)
-        live, refused = self._scored(enriched, messages, first)
+        live, refused, spent = self._scored(enriched, messages, first)
         letters = [*decoded.letters, *_late(judged, decoded.rows, messages, first), *refused]
         late, duplicate = int(judged.late.sum()), int(judged.duplicate.sum())
         counts = Counts(
@@ -100,7 +112,7 @@ class Steps:
             labels=good.num_rows - live.num_rows,
         )
         landed = tables.landed(self.case, good.filter(good.column(ARRIVAL).is_null()))
-        return State(seen, windows), Outputs(live, landed, tables.buried(letters), counts)
+        return State(seen, windows), Outputs(live, landed, tables.buried(letters), counts, spent)
 
     def remember(self, state: State, messages: Sequence[Message], first: int) -> State:
         """The state after the messages, without their outputs: for what was written before a restart."""
@@ -114,21 +126,22 @@ class Steps:
 
     def _scored(
         self, enriched: Mapping[str, pa.Table], messages: Sequence[Message], first: int
-    ) -> tuple[pa.Table, list[Letter]]:
-        """The predictions of all versions in offset order, and what their transforms refused."""
-        made, refused = [], []
+    ) -> tuple[pa.Table, list[Letter], dict[int, float]]:
+        """The predictions of all versions in offset order, what their transforms refused, and the seconds of each."""
+        made, refused, spent = [], [], {}
         for role, version, at in self.served.shares(next(iter(enriched.values()))):
             events = enriched[version.enrichment]
             events = events if len(at) == events.num_rows else events.take(pa.array(at))
+            begun = time.perf_counter()
             found = score(version.live.scorer, columns_of(events, version.inputs), events.num_rows)
+            spent[version.number] = time.perf_counter() - begun
             offsets = events.column(OFFSET).to_pylist() if found.refused else []
             for row, reason in found.refused.items():
                 raw = messages[offsets[row] - first].data
                 refused.append(Letter(offsets[row], raw, f"version {version.number}: {reason}", "features"))
             made.append(tables.live(events, found, version, role))
-        if len(made) == 1:
-            return made[0], refused
-        return pa.concat_tables(made, promote_options="default").sort_by(ARRIVAL), refused
+        live = made[0] if len(made) == 1 else pa.concat_tables(made, promote_options="default").sort_by(ARRIVAL)
+        return live, refused, spent
 
 
 def _late(judged: Judged, rows: pa.Table, messages: Sequence[Message], first: int) -> list[Letter]:

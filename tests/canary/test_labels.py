@@ -26,7 +26,7 @@ def predicted(*rows: tuple[str, float, float, str]) -> pa.Table:
     """(id, at, score, decision)"""
     ids, at, scores, decisions = zip(*rows, strict=True)
     return pa.table(
-        {"_id": pa.array(ids), "_at": times(*at), "score": pa.array(scores), "decision": pa.array(decisions)}
+        {"_id": pa.array(ids), "_at": times(*at), "_score": pa.array(scores), "_decision": pa.array(decisions)}
     )
 
 

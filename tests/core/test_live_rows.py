@@ -44,9 +44,10 @@ def test_a_request_becomes_a_row_with_its_inputs_typed() -> None:
     assert row["_at"].timestamp() == 1_700_000_000.25
     assert row["at"].isoformat() == "2013-01-01T05:00:00+00:00"
     given = {
-        name: row[name] for name in ("_id", "_source", "version", "role", "status", "latency_ms", "score", "decision")
+        name: row[name]
+        for name in ("_id", "_source", "_version", "_role", "_status", "_latency_ms", "_score", "_decision")
     }
-    assert given == {"_id": "a", "_source": "server", "version": 2, "role": "challenger", "status": 200, "latency_ms": 3.5, "score": 0.75, "decision": "1"}  # fmt: skip
+    assert given == {"_id": "a", "_source": "server", "_version": 2, "_role": "challenger", "_status": 200, "_latency_ms": 3.5, "_score": 0.75, "_decision": "1"}  # fmt: skip
     assert (row["_arrival"], row["_event_time"], row["x"], row["kind"], row["late"]) == (None, None, 1.0, "p", True)
 
 
@@ -54,10 +55,10 @@ def test_a_request_of_several_rows_is_as_many_and_a_failed_one_is_one() -> None:
     several = LINE | {"inputs": [{"x": 1}, {"kind": "q"}], "score": [0.1, None], "decision": ["0", "1"]}
     found = parsed(several, FAILED)
     assert found.requests == 2
-    assert found.rows.select(["_id", "status", "score", "decision", "x", "kind"]).to_pylist() == [
-        {"_id": "a", "status": 200, "score": 0.1, "decision": "0", "x": 1.0, "kind": None},
-        {"_id": "a", "status": 200, "score": None, "decision": "1", "x": None, "kind": "q"},
-        {"_id": "a", "status": 503, "score": None, "decision": None, "x": None, "kind": None},
+    assert found.rows.select(["_id", "_status", "_score", "_decision", "x", "kind"]).to_pylist() == [
+        {"_id": "a", "_status": 200, "_score": 0.1, "_decision": "0", "x": 1.0, "kind": None},
+        {"_id": "a", "_status": 200, "_score": None, "_decision": "1", "x": None, "kind": "q"},
+        {"_id": "a", "_status": 503, "_score": None, "_decision": None, "x": None, "kind": None},
     ]
 
 
@@ -120,7 +121,7 @@ def test_a_torn_or_altered_line_is_counted_and_the_others_stay(line: Any) -> Non
     found = parsed(LINE, line, FAILED)
     assert (found.requests, found.bad) == (2, 1)
     assert found.rows.num_rows == 2
-    assert found.rows["status"].to_pylist() == [200, 503]
+    assert found.rows["_status"].to_pylist() == [200, 503]
 
 
 def test_half_of_a_surrogate_pair_harms_its_own_line_alone() -> None:

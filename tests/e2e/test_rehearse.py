@@ -91,15 +91,17 @@ def test_every_message_that_was_published_is_accounted_for(ran: Ran) -> None:
 
 
 def test_champion_and_challenger_lived_side_by_side_in_stream_and_server(ran: Ran) -> None:
-    live = ran.ports.tables.read(inference.table("flights"), columns=["_id", "_source", "version", "role"]).to_pylist()
+    live = ran.ports.tables.read(
+        inference.table("flights"), columns=["_id", "_source", "_version", "_role"]
+    ).to_pylist()
     streamed = [row for row in live if row["_source"] == "stream"]
     assert (
         len({row["_id"] for row in streamed})
         == len(streamed)
         == ran.told["stream"]["good"] - ran.told["stream"]["labels"]
     )
-    assert {(row["version"], row["role"]) for row in streamed} >= {(1, "champion"), (2, "challenger")}
-    assert {row["version"] for row in live if row["_source"] == "server"} >= {1, 2}
+    assert {(row["_version"], row["_role"]) for row in streamed} >= {(1, "champion"), (2, "challenger")}
+    assert {row["_version"] for row in live if row["_source"] == "server"} >= {1, 2}
 
 
 def test_the_server_answered_every_call(ran: Ran) -> None:

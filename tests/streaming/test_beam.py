@@ -160,7 +160,7 @@ def test_on_prism_a_version_promoted_during_the_run_scores_what_comes_after(
 
     made = tables(stream.ports, NAME)
     numbers = made["live_toy"].column("_arrival").to_pylist()
-    scored = made["live_toy"].column("version").to_pylist()
+    scored = made["live_toy"].column("_version").to_pylist()
     at = next(number for number, version in zip(numbers, scored, strict=True) if version == second)
     assert scored == [first if number < at else second for number in numbers]
     stream.point(first)
@@ -176,7 +176,7 @@ def versions(stream: Stream) -> list[int]:
     """By which versions the rows so far were scored."""
     if not stream.ports.tables.windows("live_toy"):
         return []
-    found: list[int] = stream.ports.tables.read("live_toy", columns=["version"]).column("version").to_pylist()
+    found: list[int] = stream.ports.tables.read("live_toy", columns=["_version"]).column("_version").to_pylist()
     return found
 
 

@@ -133,7 +133,7 @@ def test_what_the_stream_saw_and_scored_is_what_batch_makes_of_the_logged_arriva
     assert status.counts.late > 20
 
     arrived, landed = (flights.ports.tables.read(name) for name in ("live_flights", "labels_flights"))
-    assert set(arrived.column("status").to_pylist()) == {ANSWERED}
+    assert set(arrived.column("_status").to_pylist()) == {ANSWERED}
     rows = numbered(flights.rows, arrived, landed)
     whole = flights.enriched(rows)
     batch = whole.filter(pc.is_valid(whole.column(events.ARRIVAL))).sort_by(events.ARRIVAL)
@@ -149,8 +149,8 @@ def test_what_the_stream_saw_and_scored_is_what_batch_makes_of_the_logged_arriva
         a.tobytes() == b.tobytes() for a, b in zip(features.values(), again.values(), strict=True) if a.dtype != object
     )
     found = scorer.predict(columns_of(batch, types))
-    assert found.score.tobytes() == np.asarray(streamed.column("score")).tobytes()
-    assert found.decision.tolist() == streamed.column("decision").to_pylist()
+    assert found.score.tobytes() == np.asarray(streamed.column("_score")).tobytes()
+    assert found.decision.tolist() == streamed.column("_decision").to_pylist()
 
     # The arrival numbers matter: by their times alone the rows would have seen others.
     by_time = flights.enriched(flights.rows)

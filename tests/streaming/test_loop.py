@@ -72,8 +72,8 @@ def test_the_clocks_columns_are_filled(stream: Stream) -> None:
     stream.run()
     row = stream.ports.tables.read("live_toy").to_pylist()[0]
     assert row["_at"] is not None
-    assert row["latency_ms"] > 0
-    assert (row["_id"], row["_source"], row["status"], row["role"]) == ("c1", "stream", 200, "champion")
+    assert row["_latency_ms"] > 0
+    assert (row["_id"], row["_source"], row["_status"], row["_role"]) == ("c1", "stream", 200, "champion")
     label = stream.table("labels_toy").to_pylist()[0]
     assert (label["_id"], label["_label"], label["_arrival"]) == ("c2", 1.0, 1)
 
@@ -174,8 +174,8 @@ def test_a_version_promoted_during_the_run_scores_what_comes_after(stream: Strea
     said: list[str] = []
     at = during(stream, 100, lambda: stream.point(second), said)
     live = stream.table("live_toy")
-    assert live.column("version").to_pylist() == [first if offset < at else second for offset in offsets(live)]
-    unscored = [name for name in live.schema.names if name not in ("version", "score", "decision")]
+    assert live.column("_version").to_pylist() == [first if offset < at else second for offset in offsets(live)]
+    unscored = [name for name in live.schema.names if name not in ("_version", "_score", "_decision")]
     assert live.select(unscored) == before["live_toy"].select(unscored)
     assert stream.table("labels_toy") == before["labels_toy"]
     assert said == ["Version 1 scores, from offset 0 on.", f"Version 2 scores, from offset {at} on."]
@@ -189,7 +189,7 @@ def test_a_version_that_does_not_load_leaves_the_old_one_and_is_told_once(stream
     stream.log.append(messages(100))
     said: list[str] = []
     during(stream, 80, lambda: stream.point(second, first, 10), said)
-    assert set(stream.table("live_toy").column("version").to_pylist()) == {first}
+    assert set(stream.table("live_toy").column("_version").to_pylist()) == {first}
     assert len(said) == 2
     assert said[1].endswith("Until then: version 1 scores.")
     assert stream.log.committed("stream")[0] == stream.log.end
@@ -214,7 +214,7 @@ def test_a_challenger_that_does_not_load_does_not_hold_up_a_new_champion(stream:
     stream.log.append(messages(100))
     at = during(stream, 80, lambda: stream.point(second, third, 50))
     live = stream.table("live_toy")
-    assert live.column("version").to_pylist() == [first if offset < at else second for offset in offsets(live)]
+    assert live.column("_version").to_pylist() == [first if offset < at else second for offset in offsets(live)]
 
 
 @pytest.fixture
@@ -243,8 +243,8 @@ def test_a_version_with_windows_of_its_own_knows_them_from_its_first_row_on(
     stream.point(first)
     at = during(stream, 100, lambda: stream.point(first, second, 99))
     live = stream.table("live_toy")
-    mine = pc.equal(live.column("version"), second)
-    same = [name for name in live.schema.names if name != "role"]
+    mine = pc.equal(live.column("_version"), second)
+    same = [name for name in live.schema.names if name != "_role"]
     assert pc.sum(mine).as_py() > 50
     assert min(offsets(live.filter(mine))) >= at
     assert live.filter(mine).select(same) == alone.filter(mine).select(same)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import pyarrow as pa
@@ -101,8 +102,8 @@ def test_rows_that_the_transform_refuses_are_letters_and_failed_predictions(stre
     assert outputs.letters.column("raw").to_pylist() == [sent[2].data, sent[5].data]
     assert outputs.letters.column("step").to_pylist() == ["features"] * 2
     assert (outputs.counts.good, outputs.counts.dead_letter) == (6, 2)
-    assert outputs.live.column("status").to_pylist() == [200, 200, 500, 200, 200, 500, 200, 200]
-    assert outputs.live.column("score").is_null().to_pylist() == [n in (2, 5) for n in range(8)]
+    assert outputs.live.column("_status").to_pylist() == [200, 200, 500, 200, 200, 500, 200, 200]
+    assert outputs.live.column("_score").is_null().to_pylist() == [n in (2, 5) for n in range(8)]
     # As in batch, they are events all the same: later ones count them.
     assert outputs.live.column("seen_count_10min").to_pylist()[6] == 2.0
 
@@ -116,14 +117,25 @@ def test_the_challenger_gets_its_share_by_entity_and_every_row_names_its_version
     outputs, _ = fold(stream.steps(), sent, [60])
     mine = [challenged(f"c{n}", challenger, 30) for n in range(200)]
     assert 0 < sum(mine) < 200
-    assert outputs.live.column("version").to_pylist() == [challenger if own else champion for own in mine]
+    assert outputs.live.column("_version").to_pylist() == [challenger if own else champion for own in mine]
     roles = ["challenger" if own else "champion" for own in mine]
-    assert outputs.live.column("role").to_pylist() == roles
+    assert outputs.live.column("_role").to_pylist() == roles
     theirs = pa.array([not own for own in mine])
     assert outputs.live.filter(theirs) == alone.live.filter(theirs)
     names = outputs.live.schema.names[11:]
     assert outputs.live.select(names) == alone.live.select(names)
-    assert outputs.live.column("score") != alone.live.column("score")
+    assert outputs.live.column("_score") != alone.live.column("_score")
+
+
+def test_no_version_waits_for_another_in_its_latency(stream: Stream) -> None:
+    champion, challenger = stream.register(), stream.register(OTHER)
+    stream.point(champion, challenger, 30)
+    _, outputs = stream.steps()(State.nothing(), [event(n, float(n)) for n in range(50)], 0)
+    assert set(outputs.spent) == {champion, challenger}
+    assert min(outputs.spent.values()) > 0
+    told = replace(outputs, spent={champion: 0.010, challenger: 0.030}).stamped("toy", 0.0, 100.0)["live_toy"]
+    latencies = set(zip(told.column("_version").to_pylist(), told.column("_latency_ms").to_pylist(), strict=True))
+    assert latencies == {(champion, 70.0), (challenger, 90.0)}
 
 
 def test_what_a_state_remembers_is_bounded_by_windows_and_lateness(stream: Stream) -> None:
