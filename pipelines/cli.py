@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from components.core.errors import CaseError, EsteiraError, RunError, SetupError
-from pipelines import cloud
+from pipelines import cloud, schedules
 
 if TYPE_CHECKING:
     from components.adapters.ports import Ports
@@ -458,6 +458,7 @@ def _print(data: Any) -> None:
 
 
 cloud.register(app, runs)
+app.add_typer(schedules.app, name="schedule")
 
 
 def main() -> None:

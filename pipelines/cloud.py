@@ -1,4 +1,4 @@
-"""The commands about runs and schedules on other machines: submit, schedule, and `runs` over every target."""
+"""The commands about runs on other machines: submit, and `runs` over every target."""
 
 from __future__ import annotations
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 Case = Annotated[str, typer.Argument(help="A case's folder, or the name of one under ./cases or of a packaged one.")]
 ProfileName = Annotated[str, typer.Option("--profile", help="Where things live: 'local', or profiles/NAME.yaml.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+LocalBlobs = Annotated[
+    bool, typer.Option("--allow-local-blobs", help="The profile's folder is mounted where the tasks run.")
+]
 Every = Annotated[float, typer.Option("--every", min=0.0, help="Seconds between two looks.")]
 INTERRUPTED = 130
 """The exit code of Ctrl-C."""
@@ -43,9 +46,7 @@ def submit(
     wait: Annotated[bool, typer.Option("--wait", help="Follow it to its end.")] = False,
     every: Every = 10.0,
     parallel: Annotated[int, typer.Option(min=1, max=20, help="So many windows of a backfill at once.")] = 2,
-    allow_local_blobs: Annotated[
-        bool, typer.Option("--allow-local-blobs", help="The profile's folder is mounted where the tasks run.")
-    ] = False,
+    allow_local_blobs: LocalBlobs = False,
     as_json: Json = False,
 ) -> None:
     """Start a released pipeline of a case on Vertex AI or Kubeflow Pipelines; the same key never starts two."""
@@ -83,7 +84,7 @@ def submit(
     else:
         _say(out, f"follow   {show} --wait")
     if as_json:
-        _print({"key": key, "found": started.found, "run": asdict(run)})
+        echo_json({"key": key, "found": started.found, "run": asdict(run)})
     if run.state in ("failed", "cancelled"):
         raise typer.Exit(RunError.exit_code)
 
@@ -108,7 +109,7 @@ def _backfilled(launched: Launched, wanted: list[Window], pace: Pace, out: Conso
     with _following(out, f"esteira runs list {on}"):
         ended = backfill.backfill(launched, wanted, pace, tell)
     if as_json:
-        _print([asdict(run) for run in ended])
+        echo_json([asdict(run) for run in ended])
     left = len(wanted) - sum(run.state == "done" for run in ended)
     if left:
         remedy = "Mend what failed, `esteira runs retry` it, and give the same command again."
@@ -151,7 +152,7 @@ def _say(out: Console, text: str) -> None:
     out.print(text, highlight=False, soft_wrap=True, markup=False)
 
 
-def _print(data: Any) -> None:
+def echo_json(data: Any) -> None:
     typer.echo(json.dumps(data, indent=1, sort_keys=True, default=str))
 
 
@@ -165,7 +166,7 @@ def list_runs(on: str, profile: str, case: str, most: int, *, as_json: bool) -> 
 
     found = _runs(on, profile).list(case, most)
     if as_json:
-        _print([asdict(run) for run in found])
+        echo_json([asdict(run) for run in found])
     else:
         tables.cloud_runs(found, on)
 
@@ -189,7 +190,7 @@ def show_run(id: str | None, on: str, profile: str, every: float, *, wait: bool,
         if not as_json:
             follow.show(run, out)
     if as_json:
-        _print(asdict(run))
+        echo_json(asdict(run))
     if wait and run.state in ("failed", "cancelled"):
         raise typer.Exit(RunError.exit_code)
 
@@ -235,133 +236,8 @@ def _runs(on: str, profile: str) -> Runs:
     return targets.runs(profiles.load(profile), on)
 
 
-schedules = typer.Typer(no_args_is_help=True, help="When a case's pipelines run by themselves.")
-To = Annotated[str, typer.Option("--to", help="vertex or kubeflow.")]
-Name = Annotated[str, typer.Argument(help="A schedule of the case's, by its name there.")]
-Release = Annotated[Path, typer.Option(help="The folder of `esteira compile CASE --images`.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Tell the difference; change nothing.")]
-LocalBlobs = Annotated[
-    bool, typer.Option("--allow-local-blobs", help="The profile's folder is mounted where the tasks run.")
-]
-
-
-@schedules.command("apply")
-def schedule_apply(
-    case: Case,
-    to: To,
-    release: Release = Path("release"),
-    profile: ProfileName = "local",
-    dry_run: DryRun = False,
-    allow_local_blobs: LocalBlobs = False,
-) -> None:
-    """Make the schedules there equal to the case's, and tell the difference first."""
-    from pipelines.launch import schedule, scheduling
-
-    work = scheduling.prepare(case, to, release, profile, allow_local_blobs=allow_local_blobs)
-    steps = schedule.difference(work.schedules, work.file.name, work.plans())
-    for step in steps:
-        typer.echo(step)
-    if not steps:
-        typer.echo(f"{to} has what the case says: {len(work.file.schedules)} schedules")
-    if steps and not dry_run:
-        work.store()
-        for step in steps:
-            step.do()
-        typer.echo("done")
-
-
-@schedules.command("create")
-def schedule_create(
-    case: Case,
-    name: Name,
-    to: To,
-    release: Release = Path("release"),
-    profile: ProfileName = "local",
-    allow_local_blobs: LocalBlobs = False,
-) -> None:
-    """Make one of the case's schedules; one that is there already is left alone, or refused where it differs."""
-    from pipelines.launch import scheduling
-
-    work = scheduling.prepare(case, to, release, profile, names=[name], allow_local_blobs=allow_local_blobs)
-    typer.echo(work.create(name))
-
-
-@schedules.command("update")
-def schedule_update(
-    case: Case,
-    name: Name,
-    to: To,
-    release: Release = Path("release"),
-    profile: ProfileName = "local",
-    dry_run: DryRun = False,
-    allow_local_blobs: LocalBlobs = False,
-) -> None:
-    """Make one schedule that is there equal to the case's."""
-    from pipelines.launch import scheduling
-
-    work = scheduling.prepare(case, to, release, profile, names=[name], allow_local_blobs=allow_local_blobs)
-    for line in work.update(name, dry_run=dry_run):
-        typer.echo(line)
-
-
-@schedules.command("list")
-def schedule_list(case: Case, to: To, profile: ProfileName = "local", as_json: Json = False) -> None:
-    """List a case's schedules on a target."""
-    from pipelines.launch import scheduling, tables
-
-    name, found = scheduling.listed(case, to, profile)
-    if as_json:
-        _print([asdict(one) for one in found])
-    else:
-        tables.schedules(name, found, to)
-
-
-@schedules.command("show")
-def schedule_show(
-    case: Case,
-    name: Annotated[str | None, typer.Argument(help="A schedule of the case's; none: every one.")] = None,
-    to: Annotated[str, typer.Option("--to", help="vertex or kubeflow; none: what the case says.")] = "",
-    crontab: Annotated[bool, typer.Option("--crontab", help="The lines for this machine's crontab.")] = False,
-    profile: ProfileName = "local",
-) -> None:
-    """Show what the case says of its schedules, or what a target has."""
-    from pipelines.launch import scheduling
-
-    if to and not crontab:
-        found = scheduling.shown(case, name, to, profile)
-        _print(found)
-        return
-    for line in scheduling.said(case, name, profile, crontab=crontab):
-        typer.echo(line)
-
-
-@schedules.command("pause")
-def schedule_pause(case: Case, name: Name, to: To, profile: ProfileName = "local") -> None:
-    """Let a schedule start nothing until it is resumed; what runs goes on."""
-    from pipelines.launch import scheduling
-
-    typer.echo(scheduling.change(case, name, to, profile, "pause"))
-
-
-@schedules.command("resume")
-def schedule_resume(case: Case, name: Name, to: To, profile: ProfileName = "local") -> None:
-    """Let a schedule go on; what it missed is not made up for."""
-    from pipelines.launch import scheduling
-
-    typer.echo(scheduling.change(case, name, to, profile, "resume"))
-
-
-@schedules.command("delete")
-def schedule_delete(case: Case, name: Name, to: To, profile: ProfileName = "local") -> None:
-    """Delete a schedule, and every other of its name; what it has started goes on."""
-    from pipelines.launch import scheduling
-
-    typer.echo(scheduling.change(case, name, to, profile, "delete"))
-
-
 def register(app: typer.Typer, runs: typer.Typer) -> None:
     """Adds these commands to the command line."""
     app.command()(submit)
-    app.add_typer(schedules, name="schedule")
     runs.command("cancel")(cancel_run)
     runs.command("retry")(retry_run)

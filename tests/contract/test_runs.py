@@ -13,8 +13,9 @@ import pytest
 
 from components.adapters.gcp.vertex_runs import VertexRuns
 from components.adapters.kubeflow.runs import KubeflowRuns
+from components.adapters.kubeflow.schedules import KubeflowSchedules
 from components.adapters.patience import Patience
-from components.adapters.runs import Asked, Runs
+from components.adapters.runs import Asked, Plan, Runs
 from components.core.errors import CaseError, ConflictError, RunError, SetupError
 from components.core.targets import Kubeflow, Vertex
 from pipelines.launch import kubeflow_client
@@ -326,11 +327,24 @@ def test_on_kubeflow_with_namespaces_each_call_names_its_own(on_kubeflow: Target
     assert {r.query.get("namespace") for r in listed} == {"team-a"}
 
 
-def test_runs_of_others_on_kubeflow_are_not_ours(on_kubeflow: Target) -> None:
+def test_runs_of_other_experiments_on_kubeflow_are_not_ours(on_kubeflow: Target) -> None:
     run = on_kubeflow.runs.start(ASKED).run
-    theirs = dict(on_kubeflow.service.runs[run.id]) | {"display_name": "their own"}
-    on_kubeflow.service.add({k: v for k, v in theirs.items() if k not in ("run_id", "created_at")})
+    kubeflow_runs(on_kubeflow.server, released.IMPATIENT, experiment="another").start(replace(ASKED, key="theirs"))
     assert [one.id for one in on_kubeflow.runs.list()] == [run.id]
+
+
+def test_where_nothing_was_ever_submitted_nothing_is_listed_and_nothing_is_made(target: Target) -> None:
+    assert target.runs.list() == []
+    assert {request.method for request in target.server.seen} == {"GET"}
+
+
+def test_a_run_that_a_schedule_on_kubeflow_has_started_is_its_cases(on_kubeflow: Target) -> None:
+    at = Kubeflow(host=on_kubeflow.server.address)
+    schedules = KubeflowSchedules(at, lambda: kubeflow_client.connect(at), patience=released.IMPATIENT)
+    made = schedules.create(Plan("nightly", "0 4 * * *", "UTC", 1, paused=False, asked=replace(ASKED, key="")))
+    run = on_kubeflow.service.fire(made.id)
+    assert [(one.id, one.case) for one in on_kubeflow.runs.list("flights")] == [(run, "flights")]
+    assert on_kubeflow.runs.list("taxi") == []
 
 
 def test_a_request_that_kubeflow_refuses_is_told_with_its_words(on_kubeflow: Target) -> None:

@@ -75,32 +75,44 @@ class Caller:
 
     def experiment(self) -> str:
         """The id of the profile's experiment, made where it is not there."""
+        api, name = self.client.experiments, self.at.experiment
+
+        def create() -> Any:
+            made = self.client.api_models.V2beta1Experiment(display_name=name, namespace=self.at.namespace or None)
+            return api.experiment_service_create_experiment(experiment=made, _request_timeout=CALL)
+
         if not self._experiment:
-            api, name = self.client.experiments, self.at.experiment
-            where = {"namespace": self.at.namespace} if self.at.namespace else {}
-
-            def find() -> Any:
-                found = api.experiment_service_list_experiments(filter=named(name), _request_timeout=CALL, **where)
-                return next(iter(found.experiments or []), None)
-
-            def create() -> Any:
-                made = self.client.api_models.V2beta1Experiment(display_name=name, namespace=self.at.namespace or None)
-                return api.experiment_service_create_experiment(experiment=made, _request_timeout=CALL)
-
-            self._experiment = self.ensure(find, create, f"experiment {name}")[0].experiment_id
+            about = f"experiment {name}"
+            self._experiment = self.ensure(self._find_experiment, create, about)[0].experiment_id
         return self._experiment
+
+    def known_experiment(self) -> str:
+        """Its id, empty where it is not there: nothing of ours is then."""
+        if not self._experiment:
+            found = self.call(self._find_experiment, f"experiment {self.at.experiment}")
+            self._experiment = found.experiment_id if found is not None else ""
+        return self._experiment
+
+    def _find_experiment(self) -> Any:
+        listing = self.client.experiments.experiment_service_list_experiments
+        found = listing(filter=named(self.at.experiment), _request_timeout=CALL, **self.where)
+        return next(iter(found.experiments or []), None)
+
+    @property
+    def where(self) -> dict[str, str]:
+        """What names the namespace, if there are several."""
+        return {"namespace": self.at.namespace} if self.at.namespace else {}
 
     def version(self, asked: Asked) -> tuple[str, str]:
         """The ids of the pipeline and of its version with this content, uploaded where it is not there."""
         api, name = self.client.pipelines, f"esteira-{asked.pipeline}"
-        where = {"namespace": self.at.namespace} if self.at.namespace else {}
 
         def find_pipeline() -> Any:
-            found = api.pipeline_service_list_pipelines(filter=named(name), _request_timeout=CALL, **where)
+            found = api.pipeline_service_list_pipelines(filter=named(name), _request_timeout=CALL, **self.where)
             return next(iter(found.pipelines or []), None)
 
         def create_pipeline() -> Any:
-            made = self.client.api_models.V2beta1Pipeline(display_name=name, name=name, **where)
+            made = self.client.api_models.V2beta1Pipeline(display_name=name, name=name, **self.where)
             return api.pipeline_service_create_pipeline(pipeline=made, _request_timeout=CALL)
 
         pipeline = self.ensure(find_pipeline, create_pipeline, f"pipeline {name}")[0].pipeline_id

@@ -53,8 +53,9 @@ class KubeflowRuns:
 
     def probe(self) -> None:
         """One listing: it needs the host, the token, and the right to see runs."""
+        listing = self._calls.client.runs.run_service_list_runs
         try:
-            self._calls.call(lambda: self._page("", 1, ""), "runs")
+            self._calls.call(lambda: listing(page_size=1, _request_timeout=CALL, **self._calls.where), "runs")
         except Absent as error:
             remedy = "Give the address of Kubeflow Pipelines' API in the profile."
             raise SetupError("kubeflow.host", "have the v2beta1 API", self._at.host, remedy) from error
@@ -103,19 +104,31 @@ class KubeflowRuns:
             raise CaseError("RUN", "be one on Kubeflow", id, "See `esteira runs list --on kubeflow`.") from error
 
     def list(self, case: str = "", most: int = 20) -> list[Run]:
+        """Of the profile's experiment; what a schedule has started is its case's as long as the schedule is there."""
+        experiment = self._calls.known_experiment()
         found: list[Run] = []
-        token = ""
-        while True:
-            page = self._calls.call(lambda at=token: self._page(at, 100, "created_at desc"), "runs")  # type: ignore[misc]
-            found += [run for run in map(self._run, page.runs or []) if run.case and case in ("", run.case)]
+        token, more = "", bool(experiment)
+        while more and len(found) < most:
+            page = self._calls.call(lambda at=token: self._page(experiment, at), "runs")  # type: ignore[misc]
+            schedules = self._schedules(experiment) if any(one.recurring_run_id for one in page.runs or []) else {}
+            runs = (self._run(one, schedules.get(one.recurring_run_id, "")) for one in page.runs or [])
+            found += [run for run in runs if case in ("", run.case)]
             token = page.next_page_token or ""
-            if len(found) >= most or not token:
-                return found[:most]
+            more = bool(token)
+        return found[:most]
 
-    def _page(self, token: str, size: int, order: str) -> Any:
-        where = {"namespace": self._at.namespace} if self._at.namespace else {}
+    def _page(self, experiment: str, token: str) -> Any:
         listing = self._calls.client.runs.run_service_list_runs
-        return listing(page_token=token, page_size=size, sort_by=order, _request_timeout=CALL, **where)
+        order = "created_at desc"
+        return listing(experiment_id=experiment, page_token=token, page_size=100, sort_by=order, _request_timeout=CALL)
+
+    def _schedules(self, experiment: str) -> dict[str, str]:
+        """The display names of the schedules by their ids."""
+        listing = self._calls.client.recurring_runs.recurring_run_service_list_recurring_runs
+        page = self._calls.call(
+            lambda: listing(experiment_id=experiment, page_size=200, _request_timeout=CALL), "recurring runs"
+        )
+        return {one.recurring_run_id: one.display_name for one in page.recurring_runs or []}
 
     def cancel(self, id: str) -> None:
         if self.get(id).state not in ENDED:
@@ -133,7 +146,7 @@ class KubeflowRuns:
         self._calls.call(lambda: again(id, _request_timeout=CALL), id)
         return Started(self.get(id), found=False)
 
-    def _run(self, found: Any) -> Run:
+    def _run(self, found: Any, schedule: str = "") -> Run:
         name = _NAME.fullmatch(found.display_name or "")
         key = re.search(r" \[(.*)\]$", found.description or "")
         details = (found.run_details.task_details if found.run_details else None) or []
@@ -146,7 +159,7 @@ class KubeflowRuns:
             name=found.display_name,
             state=state,
             pipeline=name[1] if name else "",
-            case=name[2] if name else "",
+            case=name[2] if name else schedule.partition(".")[2].rpartition(".")[0],
             key=key[1] if key else "",
             address=f"{self._at.ui or self._at.host}/#/runs/details/{found.run_id}",
             tasks=tuple(sorted(tasks, key=lambda task: task.started or float("inf"))),

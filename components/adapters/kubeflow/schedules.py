@@ -56,9 +56,10 @@ class KubeflowSchedules:
                 return sorted(found, key=lambda one: (one.created, one.id))
 
     def _page(self, token: str) -> Any:
-        where = {"namespace": self._at.namespace} if self._at.namespace else {}
         listing = self._api.recurring_run_service_list_recurring_runs
-        return listing(page_token=token, page_size=100, sort_by="created_at", _request_timeout=CALL, **where)
+        return listing(
+            page_token=token, page_size=100, sort_by="created_at", _request_timeout=CALL, **self._calls.where
+        )
 
     def create(self, plan: Plan) -> Scheduled:
         made = self._make(plan, known=set())

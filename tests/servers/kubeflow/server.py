@@ -248,7 +248,10 @@ class Kubeflow:
         return made
 
     def _get_recurringruns(self, request: Request) -> Any:
-        return self._listed("recurringRuns", list(self.recurring.values()), request, {"display_name"})
+        found = list(self.recurring.values())
+        if request.query.get("experiment_id"):
+            found = [one for one in found if one["experiment_id"] == request.query["experiment_id"]]
+        return self._listed("recurringRuns", found, request, {"display_name"})
 
     def _get_recurringruns_one(self, request: Request, id: str) -> Any:
         return self._there(self.recurring, id, "RecurringRun")
