@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 _OWN = ("/opt", "/usr", "/etc", "/bin", "/lib", "/dev", "/proc", "/sys")
 """Folders of the image that no mount may hide."""
 _PASSED = ("PUBSUB_EMULATOR_HOST", "STORAGE_EMULATOR_HOST")
+_SOCKET = "unix:///var/run/docker.sock"
+_LONGEST = 600
+"""Seconds for one answer of the engine; a pull or a quiet step takes long."""
 _PATIENCE = 10
 """Seconds that a container has after SIGTERM."""
 
@@ -164,11 +168,11 @@ def served() -> Iterator[DockerClient]:
     client = _client()
     if client is None and "DOCKER_HOST" not in os.environ and shutil.which("podman"):
         with tempfile.TemporaryDirectory() as folder:
-            socket = Path(folder) / "podman.sock"
-            address = f"unix://{socket}"
+            place = Path(folder) / "podman.sock"
+            address = f"unix://{place}"
             service = subprocess.Popen(["podman", "system", "service", "--time=0", address])
             try:
-                _wait(socket.exists, service)
+                _wait(lambda: _listens(str(place)), service)
                 with _closing(_client(address)) as found:
                     yield found
             finally:
@@ -195,12 +199,23 @@ def _client(address: str | None = None) -> DockerClient | None:
     import docker
     from docker.errors import DockerException
 
+    at = address or os.environ.get("DOCKER_HOST") or _SOCKET
+    if at.startswith("unix://") and not _listens(at.removeprefix("unix://")):
+        return None
     try:
-        client = docker.DockerClient(base_url=address, timeout=600) if address else docker.from_env(timeout=600)
-        client.ping()
+        return docker.DockerClient(base_url=at, timeout=_LONGEST) if address else docker.from_env(timeout=_LONGEST)
     except DockerException:
         return None
-    return client
+
+
+def _listens(path: str) -> bool:
+    """Looked at first: the client leaves an open socket behind where nobody listens."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except OSError:
+            return False
+    return True
 
 
 def _wait(ready: Callable[[], bool], service: subprocess.Popen[bytes]) -> None:

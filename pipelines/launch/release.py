@@ -64,6 +64,7 @@ def write(
     pinned = _pinned(images) if images else None
     (folder / MANIFEST).unlink(missing_ok=True)
     if components:
+        taken = None  # they are for any case
         paths = compile.write_components(folder, pinned)
     elif taken is None:
         paths = compile.write_all(folder, images=pinned)

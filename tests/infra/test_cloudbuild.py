@@ -1,0 +1,137 @@
+"""The build files: what Cloud Build reads, what its message lets pass, and each step's script in a checkout here."""
+
+import copy
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.protobuf import json_format
+
+from tests.conftest import REPOSITORY
+from tests.infra import build_files
+
+FILES = ("cloudbuild.yaml", "infra/cloudbuild/pull-request.yaml", "infra/cloudbuild/release.yaml")
+ODD = "$(touch pwned)`touch pwned`;touch pwned"
+
+
+def steps(file: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = build_files.parse(REPOSITORY / file)["steps"]
+    return found
+
+
+def targets(script: str) -> list[str]:
+    """What a script asks of make."""
+    calls = re.findall(r"^(?:[A-Z]+=\S+ )*make (.+)$", script, re.MULTILINE)
+    return [word for call in calls for word in call.split()]
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_cloud_build_takes_every_key_and_the_lint_finds_nothing(file: str) -> None:
+    assert list(build_files.lint(build_files.parse(REPOSITORY / file))) == []
+
+
+def test_a_key_that_cloud_build_does_not_know_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "b.yaml").write_text("steps: [{name: x, script: y, wait_until: z}]\n")
+    with pytest.raises(json_format.ParseError, match="wait_until"):
+        build_files.parse(tmp_path / "b.yaml")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "fault"),
+    [
+        (lambda b: b["steps"][1].update(id="cache-load"), "the id 'cache-load' is used 2 times"),
+        (lambda b: b["steps"][0].update(name=""), "cache-load: no image"),
+        (lambda b: b["steps"][2].update(waitFor=["tset"]), "check: waits for 'tset', which is no step before it"),
+        (lambda b: b["steps"][2].update(waitFor=["test"]), "check: waits for 'test', which is no step before it"),
+        (lambda b: b["steps"][2].update(args=["-c"]), "check: a script and args"),
+        (lambda b: b["steps"][2].update(dir="$_CASE"), "check: a substitution in dir"),
+        (lambda b: b["steps"][2].update(script="make check"), "check: a script that goes on after a failure"),
+        (
+            lambda b: b["steps"][2].update(timeout="99999s"),
+            "check: the time limit 99999s is not above 0 and at most 7200s",
+        ),
+        (lambda b: b.update(timeout="864000s"), "the time limit 864000s is not above 0 and at most 86400s"),
+        (lambda b: b["substitutions"].pop("_CASE"), "release: $_CASE is defined nowhere"),
+        (lambda b: b["substitutions"].update(_UNUSED="x"), "the substitution _UNUSED is used nowhere"),
+        (lambda b: b["options"].pop("automapSubstitutions"), "no automapSubstitutions: scripts see no values"),
+        (
+            lambda b: b["options"].pop("logging"),
+            "no logging setting: a service account of one's own is refused without",
+        ),
+    ],
+)
+def test_what_the_message_lets_pass_is_found(spoil: Any, fault: str) -> None:
+    build = copy.deepcopy(build_files.parse(REPOSITORY / "cloudbuild.yaml"))
+    spoil(build)
+    assert fault in list(build_files.lint(build))
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_each_step_asks_make_for_something_that_make_knows(file: str) -> None:
+    for step in steps(file):
+        wanted = targets(step["script"])
+        assert wanted, step["id"]
+        done = subprocess.run(["make", "-n", *wanted], cwd=REPOSITORY, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_branch_and_every_other_value_stay_text_in_each_script(file: str, tmp_path: Path) -> None:
+    """Scripts run with make's place taken by one that tells what it was given: by environment, unread by the shell."""
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    (tools / "make").write_text('#!/bin/sh\nenv -0 >> "$TOLD"\n')
+    (tools / "make").chmod(0o755)
+    (tmp_path / "infra" / "cloudbuild").mkdir(parents=True)
+    (tmp_path / "infra" / "cloudbuild" / "prepare.sh").symlink_to("/bin/true")
+    build = build_files.parse(REPOSITORY / file)
+    values = dict.fromkeys([*build_files.GIVEN, *build["substitutions"]], ODD)
+    for step in build["steps"]:
+        environment = {**values, "PATH": f"{tools}:{os.environ['PATH']}", "TOLD": str(tmp_path / "told")}
+        subprocess.run(["bash", "-c", step["script"]], cwd=tmp_path, env=environment, check=True)
+        told = dict(pair.split("=", 1) for pair in (tmp_path / "told").read_text().split("\0") if "=" in pair)
+        for name in re.findall(r'([A-Z]+)="\$\w+" make', step["script"]):
+            assert told[name] == ODD
+    assert not (tmp_path / "pwned").exists()
+
+
+@pytest.mark.parametrize("target", ["submit", "schedule", "release"])
+def test_make_reads_no_value_as_make_code(target: str, tmp_path: Path) -> None:
+    mark = tmp_path / "pwned"
+    values = dict.fromkeys(("CASE", "PROFILE", "PIPELINE", "TO", "KEY"), f"$(shell touch {mark})")
+    line = ["make", "-n", target]
+    subprocess.run(line, cwd=REPOSITORY, env={**os.environ, **values}, check=True, capture_output=True)
+    assert not mark.exists()
+
+
+def test_a_pull_request_neither_pushes_nor_submits_nor_writes_what_main_reads() -> None:
+    asked = [target for step in steps("infra/cloudbuild/pull-request.yaml") for target in targets(step["script"])]
+    assert asked == ["cache-load", ".tools/prism", "check", "test", "compile", "golden-check"]
+
+
+def test_a_release_builds_nothing_and_compiles_nothing() -> None:
+    asked = [target for step in steps("infra/cloudbuild/release.yaml") for target in targets(step["script"])]
+    assert asked == ["release-fetch", "release-check", "submit", "schedule"]
+
+
+def test_a_folder_is_kept_and_fetched_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "release").mkdir()
+    (tmp_path / "release" / "a file.yaml").write_text("x")
+    store = REPOSITORY / "infra" / "cloudbuild" / "store.sh"
+    kept = str(tmp_path / "store" / "r.tar.gz")
+    subprocess.run([store, "save", tmp_path / "release", kept], check=True)
+    subprocess.run([store, "load", tmp_path / "again", kept], check=True)
+    assert (tmp_path / "again" / "a file.yaml").read_text() == "x"
+
+
+def test_a_release_that_is_not_kept_is_a_failure_and_a_cache_is_not(tmp_path: Path) -> None:
+    store = REPOSITORY / "infra" / "cloudbuild" / "store.sh"
+    absent = str(tmp_path / "none.tar.gz")
+    done = subprocess.run([store, "load", tmp_path / "r", absent], capture_output=True, text=True)
+    assert done.returncode == 4
+    assert done.stderr == f"store: '{absent}' must be an archive that this account reads. Got none. Save it first.\n"
+    assert subprocess.run([store, "load-if-there", tmp_path / "r", absent]).returncode == 0
+    assert not (tmp_path / "r").exists()
