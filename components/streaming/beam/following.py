@@ -79,7 +79,9 @@ class Following:
         begun = dict(terms.begun)
         for name in wanted.cases():
             begun.setdefault(name, NEVER if terms.champion is None else largest)
-        scoring = wanted if self._filled(wanted, begun, largest) else self._before(terms)
+        alone = replace(wanted, challenger=None, percent=0)
+        filled = (served for served in (wanted, alone) if self._filled(served, begun, largest))
+        scoring = next(filled, None) or self._before(terms)
         spare = {name: case for name, case in self._spare.items() if name in terms.begun}
         enrichments = self._read_for(scoring, {**wanted.cases(), **spare})
         if scoring is not wanted:
