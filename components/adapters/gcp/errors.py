@@ -56,6 +56,8 @@ def translation(error: Exception, service: Service, where: str) -> EsteiraError:
     from google.api_core import exceptions
     from google.auth.exceptions import GoogleAuthError, TransportError
 
+    if isinstance(error, exceptions.RetryError) and isinstance(error.cause, Exception):
+        error = error.cause  # why it was asked again until the deadline
     reasons = reasons_of(error)
     text = said(error)
     if isinstance(error, exceptions.Unauthorized | GoogleAuthError) and not isinstance(error, TransportError):
@@ -81,7 +83,7 @@ def translation(error: Exception, service: Service, where: str) -> EsteiraError:
 def said(error: Exception) -> str:
     """What Google says of it, without the address that was called."""
     listed: Any = getattr(error, "errors", None) or []
-    messages = [str(one["message"]) for one in listed if isinstance(one, dict) and one.get("message")]
+    messages = [str(one["message"]) for one in [*listed, *_body(error)] if isinstance(one, dict) and one.get("message")]
     return messages[0] if messages else str(error)
 
 
@@ -90,14 +92,18 @@ def reasons_of(error: Exception) -> set[str]:
     listed: Any = getattr(error, "errors", None) or []
     found = {str(one.get("reason", "")) for one in listed if isinstance(one, dict)}
     found.add(str(getattr(error, "reason", None) or ""))
-    response = getattr(error, "response", None)
-    try:  # of an upload or download, Google's clients leave it in the body
-        body = response.json()["error"] if response is not None else {}
-    except (ValueError, KeyError, TypeError, AttributeError):
-        body = {}
-    inner = body.get("errors", []) if isinstance(body, dict) else []
-    found.update(str(one.get("reason", "")) for one in inner if isinstance(one, dict))
+    found.update(str(one.get("reason", "")) for one in _body(error) if isinstance(one, dict))
     return found - {""}
+
+
+def _body(error: Exception) -> list[Any]:
+    """The errors in an answer's body, where Google's clients leave them for an upload or download."""
+    response: Any = getattr(error, "response", None)
+    try:
+        found = response.json()["error"]["errors"]
+    except (AttributeError, KeyError, TypeError, ValueError):  # no answer, or none of Google's
+        return []
+    return found if isinstance(found, list) else []
 
 
 def corrupt(error: Exception, name: str, where: str) -> ArtifactError:
