@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -273,7 +275,40 @@ def test_expired_credentials_are_told(on_vertex: Target) -> None:
     assert "planted" not in str(caught.value)
 
 
+def test_on_vertex_of_many_starts_with_one_key_at_once_one_makes_the_run(on_vertex: Target) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        started = list(pool.map(lambda _: vertex_runs(on_vertex.server).start(ASKED), range(8)))
+    assert [one.found for one in started].count(False) == 1
+    assert len({one.run.id for one in started}) == on_vertex.made() == 1
+
+
+def test_a_job_on_vertex_that_is_none_of_ours_is_not_repeated(on_vertex: Target) -> None:
+    on_vertex.course(Frame("FAILED"))
+    run = on_vertex.runs.start(ASKED).run
+    on_vertex.service.jobs[run.id].labels.clear()
+    with pytest.raises(CaseError, match="must be one of Esteira's, by its labels"):
+        on_vertex.runs.retry(run.id, "again")
+    assert on_vertex.made() == 1
+
+
 # Kubeflow alone
+
+
+def test_a_token_that_was_renewed_in_its_file_is_taken(
+    on_kubeflow: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "token"
+    monkeypatch.delenv(kubeflow_client.TOKEN, raising=False)
+    monkeypatch.setenv(kubeflow_client.TOKEN_FILE, str(file))
+    file.write_text("first\n")
+    on_kubeflow.service.token = "first"
+    run = on_kubeflow.runs.start(ASKED).run
+    on_kubeflow.service.token = "second"
+    file.write_text("second\n")
+    assert on_kubeflow.runs.get(run.id).id == run.id
+    on_kubeflow.service.token = "third"
+    with pytest.raises(SetupError, match="must be open to this caller"):
+        on_kubeflow.runs.get(run.id)
 
 
 def test_a_retry_on_kubeflow_goes_on_within_the_run(on_kubeflow: Target) -> None:

@@ -16,6 +16,7 @@ from tests.launch.test_submit import Desk, desk, release  # noqa: F401  # fixtur
 from tests.servers import released
 from tests.servers.vertex.server import vertex
 
+pytestmark = pytest.mark.slow
 NIGHTLY = {"pipeline": "batch", "cron": "0 4 * * *", "time_zone": "Europe/Lisbon"}
 
 

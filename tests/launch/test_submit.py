@@ -27,6 +27,7 @@ from tests.servers.http import Fault, Server
 from tests.servers.kubeflow.server import kubeflow
 from tests.servers.vertex.server import PROJECT, REGION, vertex
 
+pytestmark = pytest.mark.slow
 SECRET = "planted-4f1d2c9b8a7e6d5c"
 
 

@@ -119,6 +119,8 @@ class VertexRuns:
         """v1 repeats nothing itself: a new job of the same spec, labelled as a retry of the first."""
         there = self._get(id)
         run = self._run(there)
+        if not run.case or not run.pipeline:
+            raise CaseError("RUN", "be one of Esteira's, by its labels", id, "Repeat it where it was made.")
         if run.state not in ("failed", "cancelled"):
             remedy = (
                 "Wait for its end, or cancel it first." if run.state != "done" else "Submit it under another --key."

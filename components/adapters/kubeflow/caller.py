@@ -48,6 +48,12 @@ class Caller:
     def call(self, call: Callable[[], T], about: str) -> T:
         """What a call gives that may be made twice. Raises our errors; Absent where the thing is not there."""
         with translated(about), redirect_stdout(io.StringIO()):  # kfp prints addresses
+            try:
+                return self._patience.retry(call, transient)
+            except Exception as error:
+                if _status(error) != 401 or self._client is None:
+                    raise
+            self._client = None  # a token lives for an hour, and whoever follows a run may have a new one by now
             return self._patience.retry(call, transient)
 
     def ensure(self, find: Callable[[], T | None], create: Callable[[], T], about: str) -> tuple[T, bool]:
