@@ -35,7 +35,7 @@ run-fast: setup data ## the fast pipeline on replayed flights, with server, stre
 
 test: setup data $(VENVS)/dev/.stamp .tools/pytest/.stamp ## every test
 	PYTHONPATH=$(CURDIR)/.tools/pytest:$(CURDIR) $(VENVS)/validate/bin/python -m pytest -q -p no:cacheprovider tests/validate_environment
-	PYTHONPATH=$(CURDIR) $(VENVS)/dev/bin/python -m pytest -q -n 2 --dist loadgroup
+	PYTHONPATH=$(CURDIR) $(VENVS)/dev/bin/python -m pytest -q -n 2 --dist loadgroup -m "not containers"
 
 check: $(VENVS)/dev/.stamp ## ruff, mypy --strict, import-linter
 	$(VENVS)/dev/bin/ruff check .
@@ -88,6 +88,15 @@ images: $(VENVS)/launcher/.stamp .tools/image/uv .tools/image/boot ## the contai
 
 base-image: ## a base for the images made here with debootstrap, for a machine that reaches no registry of images
 	infra/images/base.sh localhost/esteira-base:bookworm
+
+# As root, without cgroups of systemd's and without a network of its own: what a small machine has.
+test-images: export CONTAINERS_CONF := $(CURDIR)/infra/images/containers.conf
+test-images: export ESTEIRA_ENGINE := podman
+test-images: export IMAGES_FLAGS := --network=host
+test-images: setup data $(VENVS)/dev/.stamp ## the images over a base made here, and a pipeline over them (podman, root, debootstrap)
+	base=$$(infra/images/base.sh localhost/esteira-base:bookworm); \
+	BASE=$$base VALIDATE_BASE=$$base VALIDATE_LOCK=validate-legacy $(MAKE) images IMAGES='server pipeline validate'
+	PYTHONPATH=$(CURDIR) ESTEIRA_NO_SKIP=1 $(VENVS)/dev/bin/python -m pytest -q -p no:cacheprovider -m containers tests/images
 
 push: $(VENVS)/launcher/.stamp ## the images to REGISTRY; the registry's digests in build/digests.json
 	$(VENVS)/launcher/bin/python -m pipelines.launch.images push
@@ -213,4 +222,4 @@ data/nycflights13/.stamp: $(VENVS)/launcher/.stamp
 	$(VENVS)/launcher/bin/python -m pipelines.launch.sample_data data/nycflights13
 	touch $@
 
-.PHONY: help run run-fast test check setup data servers servers-stop golden docs bench soak images base-image push compile golden-check release release-check release-keep release-fetch submit schedule cache-load cache-save lock clean
+.PHONY: help run run-fast test check setup data servers servers-stop golden docs bench soak images base-image test-images push compile golden-check release release-check release-keep release-fetch submit schedule cache-load cache-save lock clean
