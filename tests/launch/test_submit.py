@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +23,7 @@ from components.adapters.kubeflow import caller
 from components.core import profile as profiles
 from components.core.errors import CaseError, ConflictError, RunError, SetupError
 from pipelines import cli
-from pipelines.launch import follow
-from tests.conftest import FLIGHTS
+from tests.conftest import FLIGHTS, REPOSITORY
 from tests.servers import released
 from tests.servers.frames import Frame
 from tests.servers.http import Fault, Server
@@ -175,19 +178,24 @@ def test_a_run_that_somebody_cancels_ends_the_waiting(both: Desk) -> None:
     assert "✗ run            cancelled" in result.output
 
 
-def test_ctrl_c_stops_following_and_not_the_run(both: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    both.course(*[Frame("RUNNING")] * 9)
-
-    def interrupted(*_: Any, **__: Any) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(follow, "follow", interrupted)
-    result = both.submit("--wait")
-    assert result.exit_code == 130
-    (id,) = both.made()
+def test_ctrl_c_stops_following_and_not_the_run(both: Desk) -> None:
+    both.course(*[Frame("RUNNING")] * 1000)
+    command = [sys.executable, "-W", "ignore", "-m", "pipelines.cli", "submit", "cases/flights", "batch", "--wait"]
+    command += ["--to", both.target, "--profile", "cloud", "--allow-local-blobs", "--every", "0.05"]
+    variables = os.environ | {"PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=variables, cwd=both.folder) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("… run"):
+                break
+        process.send_signal(signal.SIGINT)
+        rest = process.stdout.read()
+    assert process.returncode == 130
+    ((id, run),) = both.made().items()
     on = f"--on {both.target} --profile cloud --wait"
-    assert f"not followed any more; it goes on: esteira runs show {id} {on}" in result.output
+    assert f"not followed any more; it goes on: esteira runs show {id} {on}" in rest
     assert both.server.called("terminate|cancel") == 0
+    assert (run["state"] if both.target == "kubeflow" else run.state.name).endswith("RUNNING")
 
 
 def test_runs_are_listed_shown_cancelled_and_retried(both: Desk) -> None:
