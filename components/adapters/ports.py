@@ -102,6 +102,8 @@ class Message:
 
     data: bytes
     attributes: Mapping[str, str] = field(default_factory=dict)
+    arrived: int | None = field(default=None, compare=False)
+    """When the topic took it, in microseconds since 1970: the topic says so, not the producer."""
 
 
 @dataclass(frozen=True, slots=True)

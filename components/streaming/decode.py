@@ -16,11 +16,15 @@ from components.core.arrow import arrow_schema
 from components.core.asof import micros
 from components.core.case import Case, Column
 from components.core.convert import RULES, convert, shown
-from components.core.events import ARRIVAL, ENTITY, EVENT_TIME, LABEL_ARRIVAL, LABEL_TIME
+from components.core.events import ARRIVAL, ENTITY, EVENT_TIME, LABEL_ARRIVAL, LABEL_TIME, iso
 from components.core.labels import labels
 
 OFFSET, KEY, TIME = "_offset", "_key", "_time"
 KINDS = ("event", "label")
+AHEAD = 3_600_000_000
+"""Microseconds by which a message's time may lie after its arrival: clocks differ by less. One message from the future
+makes those after it late, with this bound for no longer than an hour."""
+_EVER = 2**62
 
 Mask = npt.NDArray[np.bool_]
 
@@ -72,7 +76,8 @@ class Decoder:
         made = self._marked(made.filter(pa.array(good)), is_label[at_kept], offsets)
         names = [messages[offset - first].attributes.get("id") for offset in offsets.tolist()]
         letters += [Letter(at[i], messages[at[i] - first].data, reason, "decode") for i, reason in faults.items()]
-        return Decoded(_keyed(made, names), tuple(sorted(letters, key=lambda letter: letter.offset)))
+        there, ahead = _in_time(_keyed(made, names), messages, first)
+        return Decoded(there, tuple(sorted([*letters, *ahead], key=lambda letter: letter.offset)))
 
     def _parsed(
         self, messages: Sequence[Message], first: int
@@ -152,3 +157,17 @@ def _keyed(rows: pa.Table, names: Sequence[str | None]) -> pa.Table:
         for name, entity, kind in zip(names, entities, kinds, strict=True)
     ]
     return rows.append_column(KEY, pa.array(keys, pa.string()))
+
+
+def _in_time(rows: pa.Table, messages: Sequence[Message], first: int) -> tuple[pa.Table, list[Letter]]:
+    """The rows that are not from the future, and the others."""
+    offsets, times = rows.column(OFFSET).to_pylist(), np.asarray(rows.column(TIME))
+    # One that does not say when it arrived is from a log that did not keep it yet.
+    arrived = [messages[offset - first].arrived for offset in offsets]
+    limits = np.array([_EVER if at is None else at + AHEAD for at in arrived], np.int64)
+    letters = []
+    for row in np.flatnonzero(times > limits).tolist():
+        limit, raw = iso(int(limits[row])), messages[offsets[row] - first].data
+        reason = f"'time' must be at most {limit}, an hour after the message arrived. Got {iso(int(times[row]))}."
+        letters.append(Letter(offsets[row], raw, reason, "decode"))
+    return rows.filter(pa.array(times <= limits)), letters

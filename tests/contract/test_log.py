@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,12 +22,19 @@ from components.adapters.ports import Message
 from components.core.errors import ArtifactError, CaseError, ConflictError, DataError, RunError
 from tests import processes
 
-SMALL = 200
+SMALL = 300
 """Bytes of a segment: some five of `numbered`."""
+
+
+NOW = 1_763_000_000_000_000
 
 
 def numbered(start: int, stop: int) -> list[Message]:
     return [Message(b'{"n": %05d}' % i, {"id": str(i)}) for i in range(start, stop)]
+
+
+SIZE = len(encode(Message(numbered(0, 1)[0].data, numbered(0, 1)[0].attributes, NOW)))
+"""Bytes of one of them in a log."""
 
 
 @pytest.fixture
@@ -71,6 +79,15 @@ def test_append_gives_the_offset_of_the_first_message(folder):
     assert [log.append(numbered(0, 3)), log.append([]), log.append(numbered(3, 4))] == [0, 3, 3]
     assert (log.end, Log(folder).end) == (4, 4)
     assert everything(Log(folder)) == numbered(0, 4)
+
+
+def test_a_message_arrives_when_it_is_appended_unless_its_topic_says_when(folder):
+    before = time.time_ns() // 1000
+    Log(folder).append([*numbered(0, 1), Message(b"{}", {"id": "1"}, NOW)])
+    first, second = Log(folder).read(0, 2)
+    assert before <= first.arrived <= time.time_ns() // 1000
+    assert second.arrived == NOW
+    assert (first.attributes, second.attributes) == ({"id": "0"}, {"id": "1"})
 
 
 @pytest.mark.parametrize("offset", [0, 1, 7, 29, 30])
@@ -125,33 +142,32 @@ def flip(path: Path, byte: int, bit: int = 0) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(cut=st.integers(0, 3 * len(encode(numbered(0, 1)[0]))))
+@given(cut=st.integers(0, 3 * SIZE))
 def test_cut_off_at_any_byte_whole_messages_are_read_and_appending_goes_on(tmp_path_factory, cut):
     folder = tmp_path_factory.mktemp("log") / "flights"
     writer, reader = Log(folder), Log(folder)
     writer.append(numbered(0, 3))
     os.truncate(segments(folder)[0], cut)
-    whole = cut // len(encode(numbered(0, 1)[0]))
+    whole = cut // SIZE
     assert everything(reader) == numbered(0, whole)
     assert Log(folder).append(numbered(7, 9)) == whole
     assert everything(reader) == numbered(0, whole) + numbered(7, 9)
 
 
 @settings(max_examples=150, deadline=None)
-@given(byte=st.integers(0, 5 * len(encode(numbered(0, 1)[0])) - 1), bit=st.integers(0, 7))
+@given(byte=st.integers(0, 5 * SIZE - 1), bit=st.integers(0, 7))
 def test_a_flipped_bit_is_found_where_it_is(tmp_path_factory, byte, bit):
     folder = tmp_path_factory.mktemp("log") / "flights"
     Log(folder).append(numbered(0, 5))
     [segment] = segments(folder)
     flip(segment, byte, bit)
-    size = len(encode(numbered(0, 1)[0]))
-    offset = byte // size
+    offset = byte // SIZE
     log = Log(folder)
     assert log.read(0, offset) == numbered(0, offset)
     with pytest.raises(ArtifactError) as caught:
         log.read(0, 5)
     assert str(caught.value) == (
-        f"log: '{segment.name}' must hold its records as they were written. Got 'other bytes at {offset * size}, "
+        f"log: '{segment.name}' must hold its records as they were written. Got 'other bytes at {offset * SIZE}, "
         f"offset {offset}'. Restore the segment from a copy. Offset {offset} is the first that is lost."
     )
     with pytest.raises(ArtifactError):  # it would write behind what nobody can read

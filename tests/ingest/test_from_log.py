@@ -93,6 +93,13 @@ def test_every_record_of_source_and_log_is_accounted_for(desk: Desk) -> None:
     assert [(position, raw) for position, raw, _ in desk.reasons()] == [(1, b'{"id": ')]
 
 
+def test_a_message_from_the_future_is_a_dead_letter_and_makes_none_after_it_late(desk: Desk) -> None:
+    publish(desk, event(3 * DAY), event(3 * DAY + 30, at="2190-01-01T00:00:00Z"), event(4 * DAY - 1))
+    desk.run(purpose="fast")
+    assert (desk.counts["dead_letter"], desk.counts.get("late", 0)) == (1, 0)
+    assert sorted(int(row["id"]) for row in desk.rows())[-2:] == [3 * DAY, 4 * DAY - 1]
+
+
 def test_an_empty_topic_is_told_with_the_remedy(desk: Desk) -> None:
     code, text = desk.fail(purpose="fast")
     assert code == 3

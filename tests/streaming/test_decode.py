@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -94,6 +95,27 @@ def test_what_the_case_requires_must_be_there(stream: Stream) -> None:
     decode = Decoder(stream.case.model_copy(update={"require": ("z",)}))
     reasons = [letter.reason for letter in decode([event(1, 1.0, z=None)], 0).letters]
     assert reasons == ["'z' must be there: the case requires it. Got nothing."]
+
+
+def test_a_message_from_the_future_is_a_letter_and_one_of_a_fast_clock_is_not(decode: Decoder) -> None:
+    arrived = START * 1_000_000
+    sent = [
+        replace(m, arrived=arrived)
+        for m in (event(1, 3600.0), event(2, 3600.000001), event(3, 10.0, label=4000.0), event(4, -4e8))
+    ]
+    found = decode([*sent, event(5, 1e9)], FIRST)
+    assert found.rows.column("_offset").to_pylist() == [FIRST, FIRST + 3, FIRST + 4]
+    assert [(letter.offset, letter.reason) for letter in found.letters] == [
+        (
+            FIRST + 1,
+            "'time' must be at most 2020-09-13T13:26:40Z, an hour after the message arrived. "
+            "Got 2020-09-13T13:26:40.000001Z.",
+        ),
+        (
+            FIRST + 2,
+            "'time' must be at most 2020-09-13T13:26:40Z, an hour after the message arrived. Got 2020-09-13T13:33:30Z.",
+        ),
+    ]
 
 
 def test_no_messages_are_no_rows(decode: Decoder) -> None:

@@ -66,6 +66,14 @@ def test_messages_become_rows_and_every_one_is_counted_once(stream: Stream) -> N
     assert (steps.count("decode"), steps.count("late")) == (counts.dead_letter, counts.late)
 
 
+def test_a_message_from_the_future_makes_none_after_it_late(stream: Stream) -> None:
+    stream.point(stream.register())
+    stream.log.append([event(1, 1.0), event(2, 5e9), event(3, 2.0)])
+    counts = stream.run().counts
+    assert (counts.good, counts.dead_letter, counts.late) == (2, 1, 0)
+    assert "an hour after the message arrived" in stream.table("dead_letter_toy").column("reason")[0].as_py()
+
+
 def test_the_clocks_columns_are_filled(stream: Stream) -> None:
     stream.point(stream.register())
     stream.log.append([event(1, 1.0), event(2, 2.0, label=1.0)])

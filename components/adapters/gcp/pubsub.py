@@ -134,7 +134,7 @@ class PubSubSubscription:
         self._answered = time.monotonic()
         raw = type(answer).pb(answer).received_messages  # Google's wrapper around each message is slow
         self._held.update((one.ack_id, False) for one in raw)
-        return [Received(Message(m.message.data, dict(m.message.attributes)), m.ack_id) for m in raw]
+        return [Received(_message(one.message), one.ack_id) for one in raw]
 
     def ack(self, received: Sequence[Received]) -> None:
         self._held.update((one.token, True) for one in received)
@@ -152,6 +152,11 @@ class PubSubSubscription:
             with _translated(self._create, self._path):
                 chunk = tokens[start : start + MOST_AT_ONCE]
                 call(subscription=self._path, ack_ids=chunk, retry=_retry(), timeout=_PATIENCE)
+
+
+def _message(raw: Any) -> Message:
+    """It arrived when Pub/Sub took it."""
+    return Message(raw.data, dict(raw.attributes), raw.publish_time.ToMicroseconds())
 
 
 def _installed(module: str) -> bool:

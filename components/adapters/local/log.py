@@ -11,8 +11,10 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import pairwise, zip_longest
 from pathlib import Path
 from typing import Any
@@ -46,12 +48,15 @@ class Log:
     def append(self, messages: Sequence[Message]) -> int:
         """The offset of the first message; all of them are durable, in one piece of the log.
 
+        A message that does not say when it arrived has arrived now.
+
         Raises
         ------
         RunError
             They could not all be written. Those that are there stay, as a reader may have seen them.
         """
-        records = [encode(message) for message in messages]
+        now = time.time_ns() // 1000
+        records = [encode(m if m.arrived is not None else replace(m, arrived=now)) for m in messages]
         with self._locked():
             segment = self._writable()
             first = segment.tail[0]

@@ -1,8 +1,9 @@
 """One file of a log: records one after the other, each with its sizes and checksums.
 
 A record is a header of 16 bytes (bytes of attributes, bytes of data, crc32 of both, crc32 of these twelve) and a body
-(attributes as JSON, data). What a kill leaves of an append is a prefix of its bytes, so an incomplete last record is
-torn; a complete one with a wrong checksum was altered. The header's own checksum tells a wrong size from a torn tail.
+(attributes as JSON, when the message arrived among them, and data). What a kill leaves of an append is a prefix of its
+bytes, so an incomplete last record is torn; a complete one with a wrong checksum was altered. The header's own checksum
+tells a wrong size from a torn tail.
 """
 
 from __future__ import annotations
@@ -21,13 +22,15 @@ from components.core.errors import ArtifactError
 _SIZES, _CHECK = struct.Struct("<III"), struct.Struct("<I")
 _HEADER = _SIZES.size + _CHECK.size
 _BUFFER = 1 << 20
+_ARRIVED = ""
+"""An attribute that no producer can give."""
 _EVERY = 1024
 """Records between two marks of the index."""
 
 
 def encode(message: Message) -> bytes:
     """The message as one record."""
-    attributes = json.dumps(dict(message.attributes)).encode()
+    attributes = json.dumps({**message.attributes, _ARRIVED: message.arrived}).encode()
     body = attributes + message.data
     sizes = _SIZES.pack(len(attributes), len(message.data), zlib.crc32(body))
     return sizes + _CHECK.pack(zlib.crc32(sizes)) + body
@@ -73,7 +76,9 @@ class Segment:
                 at += 1
                 self._passed(at, position)
                 if found >= offset:
-                    yield found, Message(body[attributes:], json.loads(body[:attributes]))
+                    named = json.loads(body[:attributes])
+                    arrived = named.pop(_ARRIVED, None)
+                    yield found, Message(body[attributes:], named, arrived)
 
     def seek_tail(self) -> int:
         """The offset after the last whole record. Raises ArtifactError where whole records went away."""
