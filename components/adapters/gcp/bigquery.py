@@ -15,10 +15,9 @@ import pyarrow.parquet as pq
 
 from components.adapters.gcp import errors, sql
 from components.adapters.gcp.clients import bigquery_client, read_client
-from components.adapters.patience import Patience
 from components.core.errors import CaseError, SetupError
 
-_AT = re.compile(r"(?P<project>[a-z][a-z0-9.:-]{0,60}[a-z0-9])\.(?P<dataset>[A-Za-z0-9_]{1,1024})")
+_AT = re.compile(r"(?P<project>([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9])\.(?P<dataset>[A-Za-z0-9_]{1,1024})")
 _STREAMS = 4
 
 
@@ -38,7 +37,7 @@ class Dataset:
         if not found:
             raise CaseError("tables.at", "be project.dataset", at, "Write both into the profile.", where="profile")
         self.at, self.project, self._dataset = at, found["project"], found["dataset"]
-        self._deadline = deadline
+        self.deadline = deadline
 
     @contextmanager
     def translated(self, table: str = "") -> Iterator[None]:
@@ -75,7 +74,7 @@ class Dataset:
         from google.cloud.bigquery.retry import DEFAULT_RETRY
 
         chosen: Any = DEFAULT_RETRY
-        return {"retry": chosen.with_timeout(self._deadline).with_delay(0.2, 10.0, 2.0), "timeout": 60.0}
+        return {"retry": chosen.with_timeout(self.deadline).with_delay(0.2, 10.0, 2.0), "timeout": 60.0}
 
     def reference(self, table: str) -> Any:
         from google.cloud.bigquery import DatasetReference
@@ -105,32 +104,31 @@ class Dataset:
         self.query(text, values).result(**self.calls)
 
     def load(self, target: Any, rows: pa.Table, job: str) -> None:
-        """Appends the rows by one load job called `job`: all of them or none, and once however often it is sent."""
+        """Appends the rows by one load job called `job`: all of them or none.
+
+        An error that `transient` tells leaves open whether they come: who sends them again marks them as others.
+        """
         from google.api_core.exceptions import Conflict, GoogleAPIError, NotFound
         from google.cloud.bigquery import LoadJobConfig
 
         data = BytesIO()
         pq.write_table(rows, data)
+        data.seek(0)
         config = LoadJobConfig(source_format="PARQUET", write_disposition="WRITE_APPEND", schema=target.schema)
         config.create_disposition = "CREATE_NEVER"
         known: dict[str, Any] = {"job_id": job, "location": self.location}
-
-        def send() -> Any:
-            data.seek(0)
-            try:  # without a size it is a resumable upload
-                return self.client.load_table_from_file(
-                    data, target.reference, job_config=config, num_retries=0, timeout=60.0, **known
-                )
-            except (GoogleAPIError, OSError) as error:
-                if not (isinstance(error, Conflict) or _transient(error)):
-                    raise
-                try:  # it may have been begun, and the answer lost
-                    return self.client.get_job(**known, **self.calls)
-                except NotFound:
-                    raise error from None
-
-        patience = Patience(first=0.2, longest=10.0, deadline=self._deadline)
-        patience.retry(send, _transient).result(retry=self.calls["retry"], timeout=3600.0)
+        try:  # without a size it is a resumable upload
+            begun = self.client.load_table_from_file(
+                data, target.reference, job_config=config, num_retries=0, timeout=60.0, **known
+            )
+        except (GoogleAPIError, OSError) as error:
+            if not (isinstance(error, Conflict) or transient(error)):
+                raise
+            try:  # it may have been begun, and the answer lost
+                begun = self.client.get_job(**known, **self.calls)
+            except NotFound:
+                raise error from None
+        begun.result(retry=self.calls["retry"], timeout=3600.0)
 
     def read(self, table: str, columns: Sequence[str], where: str) -> pa.Table:
         """The columns of the rows that `where` chooses, by the Storage Read API; in no order."""
@@ -155,7 +153,7 @@ class Dataset:
         return pa.Table.from_batches(found, schema).select(list(columns))
 
 
-def _transient(error: Exception) -> bool:
+def transient(error: Exception) -> bool:
     """Whether the same request may succeed later."""
     from google.api_core import exceptions
     from google.auth.exceptions import TransportError

@@ -33,11 +33,17 @@ _PREFIX = "arrow: "
 _COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,299}")
 
 
+def check(schema: pa.Schema, table: str) -> None:
+    """Raises DataError for a column that BigQuery, or a table of ours, cannot have."""
+    for field in schema:
+        if not _COLUMN.fullmatch(field.name) or field.name in OWN:
+            rule = f"be letters, digits and _, at most 300, and none of {', '.join(OWN)}"
+            raise DataError("column", rule, field.name, "Rename it.", where=table)
+        bigquery_type(field.type, field.name, table)
+
+
 def bigquery_type(kind: pa.DataType, column: str, table: str) -> str:
-    """The BigQuery type that holds an Arrow type's values. Raises DataError where none does, or for a bad name."""
-    if not _COLUMN.fullmatch(column):
-        rule = "be a column's name: letters, digits and _, at most 300"
-        raise DataError("column", rule, column, "Rename it.", where=table)
+    """The BigQuery type that holds an Arrow type's values. Raises DataError where none does."""
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
     for holds, name in (

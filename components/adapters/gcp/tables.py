@@ -16,11 +16,12 @@ from typing import Any
 import pyarrow as pa
 
 from components.adapters.gcp import errors, sql, table_schema
-from components.adapters.gcp.bigquery import Dataset
+from components.adapters.gcp.bigquery import Dataset, transient
 from components.adapters.gcp.clients import BIGQUERY_EMULATOR, emulated
 from components.adapters.gcp.table_schema import OWN, ROW, TOKEN, WINDOW
-from components.adapters.gcp.writings import STATE, Writings, new_token, state_table
+from components.adapters.gcp.writings import STATE, Last, Writings, new_token, state_table
 from components.adapters.names import checked_table, checked_window, is_table
+from components.adapters.patience import Patience
 from components.adapters.ports import Written
 from components.core.errors import ConflictError, DataError, EsteiraError
 
@@ -45,27 +46,37 @@ class CloudTables:
         writings = Writings(self._dataset, checked_table(table))
         if after is not None:
             writings.compare(window, after)
-        token = new_token()
         with self._dataset.translated(table):
-            target = self._target(table, rows.schema)
-            if rows.num_rows:
-                laid = table_schema.laid_out(rows, target.schema, window, token)
-                self._dataset.load(target, laid, f"esteira-{table}-{token}")
+            assert self._dataset.location  # or it says that there is no dataset
+            table_schema.check(rows.schema, table)
+            sent = self._send(self._target(table, rows.schema), window, rows)
         while True:
-            before = writings.last().get(window)
-            replaced = before.token if before else ""
-            found = writings.commit(window, token, rows.num_rows, replaced if after is None else after)
-            if found == token:
-                return self._sweep(table, window, kept=token, gone=replaced if after is None else after)
+            before = writings.last().get(window, Last()).token if after is None else after
+            found = writings.commit(window, sent[-1], rows.num_rows, before)
+            if found == sent[-1]:
+                return self._sweep(table, window, found, [before, *sent[:-1]])
             if after is not None:
-                self._sweep(table, window, kept=found, gone=token)
+                self._sweep(table, window, found, sent)
                 writings.compare(window, after)
 
-    def _sweep(self, table: str, window: str, *, kept: str, gone: str) -> None:
+    def _send(self, target: Any, window: str, rows: pa.Table) -> list[str]:
+        """Loads the rows; the tokens with which they were sent. Those with the last are there."""
+        sent: list[str] = []
+
+        def send() -> None:
+            sent.append(new_token())
+            if rows.num_rows:
+                laid = table_schema.laid_out(rows, target.schema, window, sent[-1])
+                self._dataset.load(target, laid, f"esteira-{target.table_id}-{sent[-1]}")
+
+        Patience(first=0.2, longest=10.0, deadline=self._dataset.deadline).retry(send, transient)
+        return sent
+
+    def _sweep(self, table: str, window: str, kept: str, gone: Sequence[str]) -> None:
         """Deletes the rows of `gone`, and those of writers that ended a day ago: nobody reads them."""
         text = (
             f"DELETE FROM {self._dataset.name(table)} "  # noqa: S608  # names by strict pattern, values bound
-            f"WHERE {WINDOW} = @window AND {TOKEN} != @kept AND ({TOKEN} = @gone OR {TOKEN} < @old)"
+            f"WHERE {WINDOW} = @window AND {TOKEN} != @kept AND ({TOKEN} IN UNNEST(@gone) OR {TOKEN} < @old)"
         )
         old = new_token(time.time() - _DAY)
         try:
