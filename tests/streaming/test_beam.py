@@ -32,6 +32,7 @@ with warnings.catch_warnings():
     # Beam's own imports warn (grpcio-status, deprecated modules); what it does afterwards may not.
     warnings.simplefilter("ignore")
     import apache_beam as beam
+    from apache_beam.io.gcp.pubsub import PubsubMessage
     from apache_beam.options.pipeline_options import PipelineOptions
     from apache_beam.runners.runner import PipelineState
 
@@ -180,8 +181,14 @@ def versions(stream: Stream) -> list[int]:
     return found
 
 
+@pytest.fixture
+def embedded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beam's embedded runner does not wait for a timer of the clock: no message waits."""
+    monkeypatch.setattr(job, "PACE", 0.0)
+
+
 @pytest.mark.parametrize("again", [0, 2])
-def test_bundles_that_are_tried_again_double_nothing(stream: Stream, again: int) -> None:
+def test_bundles_that_are_tried_again_double_nothing(stream: Stream, embedded: None, again: int) -> None:
     """The embedded runner puts the state back and does each bundle anew, its writes to the tables among it."""
     stream.point(stream.register(), stream.register(OTHER), 30)
     sent = messages(300)
@@ -194,3 +201,27 @@ def test_bundles_that_are_tried_again_double_nothing(stream: Stream, again: int)
     stream.run()
     for name, rows in tables(stream.ports, NAME).items():
         assert made[name].equals(rows), name
+
+
+def test_messages_of_pubsub_are_taken_as_ours(stream: Stream, embedded: None) -> None:
+    stream.point(stream.register())
+    sent = messages(100)
+    spec = job.Spec(stream.toy.launch.profile, stream.toy.launch.bundle, TOY_LATENESS, first=0)
+    source = beam.Create([PubsubMessage(m.data, dict(m.attributes)) for m in sent], reshuffle=False) | job.in_chunks()
+    counts = run(spec, source, "FnApiRunner", {})
+    made = tables(stream.ports, NAME)
+    shutil.rmtree(stream.profile.path("tables"))
+    stream.log.append(sent)
+    assert counts == {name: count for name, count in asdict(stream.run().counts).items() if count}
+    for name, rows in tables(stream.ports, NAME).items():
+        assert made[name].equals(rows), name
+
+
+def test_the_job_that_dataflow_gets_reads_a_subscription_and_holds_no_code_of_the_case(stream: Stream) -> None:
+    spec = job.Spec(stream.toy.launch.profile, stream.toy.launch.bundle, TOY_LATENESS)
+    pipeline = beam.Pipeline(options=PipelineOptions.from_dictionary({"streaming": True}))
+    job.build(spec, job.from_pubsub("projects/demo-project/subscriptions/toy"))(pipeline)
+    content = pipeline.to_runner_api().SerializeToString()
+    assert content.count(b"projects/demo-project/subscriptions/toy") > 0
+    assert b"features" not in content
+    assert b"esteira_case" not in content

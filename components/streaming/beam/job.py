@@ -83,9 +83,14 @@ def from_pubsub(pipeline: beam.Pipeline, subscription: str) -> beam.PCollection:
     """
     from apache_beam.io.gcp.pubsub import ReadFromPubSub
 
+    return pipeline | "read" >> ReadFromPubSub(subscription=subscription, with_attributes=True) | in_chunks()
+
+
+@beam.ptransform_fn  # type: ignore[untyped-decorator]  # Beam has no types here
+def in_chunks(messages: beam.PCollection) -> beam.PCollection:
+    """Chunks of messages that came together: Beam's Pub/Sub messages, or ours."""
     return (
-        pipeline
-        | "read" >> ReadFromPubSub(subscription=subscription, with_attributes=True)
+        messages
         | "together" >> beam.BatchElements(min_batch_size=1, max_batch_size=MOST)
         | "chunk" >> beam.Map(chunks.of_messages).with_output_types(bytes)
     )
