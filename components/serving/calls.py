@@ -50,7 +50,7 @@ class Calls:
         if self.pending > self._limits.queue:
             full = Refused(503, "queue", f"hold at most {self._limits.queue} requests", self.pending - 1, _TRY)
             self._route(call, None, full)
-            self._end(call)
+            self._end(call, logged=False)  # overload is no version's fault
         elif len(call.exchange.body) > LARGE:
             self._threads.submit(self._beside, call)
         elif not self._read(call):
@@ -123,7 +123,7 @@ class Calls:
             fail(call, error)
         return error is None
 
-    def _end(self, call: Call) -> None:
+    def _end(self, call: Call, *, logged: bool = True) -> None:
         """Answers, counts and logs."""
         self.pending -= 1
         served = call.served
@@ -131,7 +131,7 @@ class Calls:
         version, named = (served.name, served.header) if served is not None else ("", b"")
         rows = call.asked.rows if call.asked is not None and call.status == 200 else 0
         self._metrics.observe((call.route, call.status, version, call.role if served else ""), seconds, rows)
-        if served is not None and self._log is not None:
+        if logged and served is not None and self._log is not None:
             self._log.add(logs.line(_head(call, served, seconds), call.line))
         retry = _RETRY if call.status == 503 else b""
         headers = b"".join([b"x-request-id: ", call.identifier.encode(), b"\r\n", named, retry])

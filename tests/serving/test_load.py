@@ -39,7 +39,7 @@ def test_twice_the_load_is_refused_fast_and_nothing_accepted_is_lost(
     assert seen["esteira_pending"] == 0
     assert server.predict(ROW).status == 200
     assert server.stop() == 0
-    assert len(server.logged(status=503)) == found["503 1"]
+    assert server.logged(status=503) == []  # overload is no version's fault
     assert len(server.logged(status=200)) == found["200 1"] + 1
 
 
