@@ -22,7 +22,7 @@ from components.streaming.checkpoints import Checkpoints
 from components.streaming.judge import NEVER
 from components.streaming.references import References
 from components.streaming.served import Served
-from components.streaming.sink import BUCKET, Sink
+from components.streaming.sink import BUCKET, Sink, check_new
 from components.streaming.state import State
 from components.streaming.steps import Counts, Outputs, Steps
 
@@ -92,12 +92,15 @@ class Loop:
         self._ports, self._log, self._case, self._lateness = ports, log, case, lateness
         self._say, self._report = say, report
         self._references = References(ports.sources, lateness)
+        names = list(Outputs.names(case.name))
         self._offset, note = log.committed(GROUP)
+        if not note:
+            check_new(ports.tables, names, str(log.folder))
+            log.commit(GROUP, self._offset, {"counts": asdict(Counts())})  # from now on the tables' windows are its own
         self._counts = Counts(**note.get("counts", {}))
         self._checkpoints = Checkpoints.of(note.get("checkpoints", []), self._offset)
         self._largest = int(note.get("largest", NEVER))
         self._state = State.nothing(self._largest)
-        names = list(Outputs.names(case.name))
         self._sink = Sink(ports.tables, names, self._offset)
         self._steps: Steps | None = None
         self._keep = 0

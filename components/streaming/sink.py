@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.adapters.ports import Tables
+from components.core.errors import SetupError
 from components.core.events import ARRIVAL
 
 BUCKET = 8_192
@@ -17,6 +18,22 @@ _PREFIX = "stream-"
 def window(offset: int) -> str:
     """The name of the window that holds the rows of this offset."""
     return f"{_PREFIX}{offset // BUCKET:08d}"
+
+
+def check_new(tables: Tables, names: Sequence[str], log: str) -> None:
+    """For a reader that has committed nothing: what it would take out must not have come from a log that was lost.
+
+    Raises
+    ------
+    SetupError
+        A table holds windows of offsets.
+    """
+    for name in names:
+        there = [found for found in tables.windows(name) if found.startswith(_PREFIX)]
+        if there:
+            rule = f"be the log that {name} was written from: its reader has committed nothing"
+            remedy = f"Restore the log with its groups, or move {', '.join(names)} away to begin anew."
+            raise SetupError("log", rule, f"{len(there)} windows up to {there[-1]}", remedy, where=log)
 
 
 class Sink:

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pytest
 
 from components.core import artifacts, events
+from components.core.errors import SetupError
 from components.step import Launch, fetch_bundle
 from components.streaming import loop, sink
 from components.streaming.loop import Limits, Loop, Status
@@ -170,6 +171,23 @@ def test_rows_that_were_written_and_not_committed_are_taken_out_first(stream: St
     assert stream.table("dead_letter_toy").num_rows == 0
     assert stream.run().counts.read == 12
     assert offsets(stream.table("live_toy")) == list(range(12))
+
+
+def test_a_log_that_was_lost_takes_no_predictions_with_it(stream: Stream) -> None:
+    stream.point(stream.register())
+    stream.log.append(messages(20))
+    stream.run()
+    before = stream.tables()
+    shutil.rmtree(stream.log.folder)
+    stream.log.append(messages(20))
+    with pytest.raises(SetupError) as caught:
+        stream.run()
+    assert str(caught.value) == (
+        f"{stream.log.folder}: 'log' must be the log that live_toy was written from: its reader has committed nothing. "
+        "Got '1 windows up to stream-00000000'. Restore the log with its groups, or move "
+        "live_toy, labels_toy, dead_letter_toy away to begin anew."
+    )
+    assert stream.tables() == before
 
 
 def test_a_version_promoted_during_the_run_scores_what_comes_after(stream: Stream, quick: None) -> None:
