@@ -195,7 +195,8 @@ def load(path: Path) -> dict[str, str]:
         raise SetupError("images", "be a file of digests, as JSON", str(path), remedy) from error
     names = {image(name) for name in NAMES}
     if not isinstance(found, dict) or not found or not names.issuperset(found):
-        raise SetupError("images", f"map some of {', '.join(sorted(names))} to references", found, remedy, where=str(path))
+        rule = f"map some of {', '.join(sorted(names))} to references"
+        raise SetupError("images", rule, found, remedy, where=str(path))
     return {str(name): str(reference) for name, reference in found.items()}
 
 

@@ -117,7 +117,8 @@ def crontab(file: CaseFile, names: Sequence[str], profile: str, folder: Path) ->
         command = f"esteira run {file.name} {one.pipeline} --profile {shlex.quote(profile)}"
         if one.concurrency == 1:
             command = f"flock -n .esteira/{file.name}.{name}.lock {command}"
-        command = f"cd {shlex.quote(str(folder))} && mkdir -p .esteira && {command} >>.esteira/{file.name}.{name}.log 2>&1"
+        log = f".esteira/{file.name}.{name}.log"
+        command = f"cd {shlex.quote(str(folder))} && mkdir -p .esteira && {command} >>{log} 2>&1"
         lines += [f"# {file.name} {name}" + (": paused" if one.paused else ""), f"CRON_TZ={one.time_zone}"]
         lines.append(("# " if one.paused else "") + f"{one.cron} " + command.replace("%", r"\%"))
     return lines

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from components.core.errors import CaseError, RunError
+from pipelines.commands.options import Case, Json, ProfileName, echo_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from pipelines.launch.backfill import Pace, Window
     from pipelines.launch.submit import Launched, Ready
 
-Case = Annotated[str, typer.Argument(help="A case's folder, or the name of one under ./cases or of a packaged one.")]
-ProfileName = Annotated[str, typer.Option("--profile", help="Where things live: 'local', or profiles/NAME.yaml.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 LocalBlobs = Annotated[
     bool, typer.Option("--allow-local-blobs", help="The profile's folder is mounted where the tasks run.")
 ]
@@ -152,10 +149,6 @@ def _say(out: Console, text: str) -> None:
     out.print(text, highlight=False, soft_wrap=True, markup=False)
 
 
-def echo_json(data: Any) -> None:
-    typer.echo(json.dumps(data, indent=1, sort_keys=True, default=str))
-
-
 On = Annotated[str, typer.Option("--on", help="Where: local, vertex or kubeflow.")]
 RunId = Annotated[str, typer.Argument(help="A run's id: see `esteira runs list --on`.")]
 
@@ -234,10 +227,3 @@ def _runs(on: str, profile: str) -> Runs:
     from pipelines.launch import targets
 
     return targets.runs(profiles.load(profile), on)
-
-
-def register(app: typer.Typer, runs: typer.Typer) -> None:
-    """Adds these commands to the command line."""
-    app.command()(submit)
-    runs.command("cancel")(cancel_run)
-    runs.command("retry")(retry_run)

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cloud import Case, Json, LocalBlobs, ProfileName, echo_json
+from pipelines.commands.cloud import LocalBlobs
+from pipelines.commands.options import Case, Json, ProfileName, echo_json
 
 app = typer.Typer(no_args_is_help=True, help="When a case's pipelines run by themselves.")
 To = Annotated[str, typer.Option("--to", help="vertex or kubeflow.")]

@@ -1,0 +1,1 @@
+"""The commands in groups; `pipelines.cli` puts them together."""
