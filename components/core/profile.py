@@ -108,6 +108,8 @@ class Containers(Strict):
     """Such as host; empty: the engine's own choice."""
     ulimits: dict[str, tuple[int, int]] = {}
     """Soft and hard limit by name, such as nofile: [1024, 4096]."""
+    user: str = ""
+    """uid:gid; empty: whoever launches, so that what the tasks write is theirs."""
 
 
 class Profile(Strict):

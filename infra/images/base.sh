@@ -1,9 +1,14 @@
 #!/usr/bin/env bash
 # base.sh NAME: a Debian base with Python, made here from packages that apt verifies, for a machine that reaches no
-# registry of images. Its name by digest is printed. Needs root, debootstrap, and docker or podman.
+# registry of images; one that is there is taken. Its name by digest is printed. Needs root, debootstrap, an engine.
 set -euo pipefail
 name=$1
 engine=${ESTEIRA_ENGINE:-podman}
+digest() { "$engine" image inspect --format '{{index .RepoDigests 0}}' "$name"; }
+if "$engine" image inspect "$name" >/dev/null 2>&1; then
+  digest
+  exit
+fi
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 debootstrap --variant=minbase --include=ca-certificates,python3,python3-venv bookworm "$folder/root" >"$folder/log" ||
@@ -13,4 +18,4 @@ debootstrap --variant=minbase --include=ca-certificates,python3,python3-venv boo
   rm -rf var/cache/apt/* var/lib/apt/lists/* usr/share/doc/* usr/share/man/* usr/share/locale/* var/log/*
 )
 tar -C "$folder/root" --sort=name --numeric-owner -c . | "$engine" import - "$name" >/dev/null
-"$engine" image inspect --format '{{index .RepoDigests 0}}' "$name"
+digest

@@ -50,6 +50,9 @@ def main(target: Path) -> None:
     copied = [_copied(interpreter, target), *_tree(library, target, UNUSED_IN_LIBRARY)]
     for home in HOMES:
         copied += _tree(home, target, UNUSED_IN_HOMES)
+    for script in (target / "opt/venv/bin").iterdir():
+        if not script.name.startswith("python"):
+            script.unlink()
     for name in ("python3", interpreter.name):
         link = interpreter.parent / name
         if link.is_symlink():

@@ -118,7 +118,7 @@ def _arguments(profile: Profile) -> dict[str, Any]:
     wanted = profile.containers
     limits = [Ulimit(name=name, soft=soft, hard=hard) for name, (soft, hard) in wanted.ulimits.items()]
     return {
-        "user": f"{os.getuid()}:{os.getgid()}",
+        "user": wanted.user or f"{os.getuid()}:{os.getgid()}",
         "read_only": True,
         "tmpfs": {"/tmp": "rw,nosuid,nodev,mode=1777"},  # noqa: S108  # the container's own
         "cap_drop": ["ALL"],
