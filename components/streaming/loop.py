@@ -176,8 +176,8 @@ class Loop:
         until = known.shown() if known is not None else "events wait"
         try:
             pointer = self._ports.endpoints.pointer(self._case.name)
-        except EsteiraError as error:
-            self._tell(f"{error} Until then: {until}.")
+        except (EsteiraError, OSError) as error:
+            self._tell(f"{_sentence(error)} Until then: {until}.")
             return
         if pointer.champion is None:
             self._tell(f"{self._case.name} has no champion yet: events wait for the first one.")
@@ -190,8 +190,8 @@ class Loop:
             try:
                 served = versions.follow(self._ports.registry, self._case, wanted, known)
                 self._use(served)
-            except EsteiraError as error:
-                self._tell(f"{error} Until then: {until}.")
+            except (EsteiraError, OSError) as error:
+                self._tell(f"{_sentence(error)} Until then: {until}.")
             else:
                 return
 
@@ -221,3 +221,8 @@ class Loop:
         if text != self._said:
             self._said = text
             self._say(text)
+
+
+def _sentence(error: Exception) -> str:
+    """Ours are sentences already."""
+    return str(error) if isinstance(error, EsteiraError) else f"{error}."

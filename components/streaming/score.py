@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components.core.columns import Columns
-from components.core.errors import FeatureError, RowError
+from components.core.errors import FeatureError, ModelError, RowError
 from components.core.scorer import Scorer
 
 
@@ -32,13 +32,20 @@ def score(scorer: Scorer, columns: Columns, rows: int) -> Scored:
         at = stack.pop()
         try:
             found = scorer.predict(columns if len(at) == rows else {n: v[at] for n, v in columns.items()})
-        except RowError as error:
-            if len(at) > 1:
+        except Exception as error:  # the model's runtime may raise anything, and no row may end the stream
+            if isinstance(error, FeatureError) and not isinstance(error, RowError):
+                made.refused.update(dict.fromkeys(at.tolist(), str(error)))
+            elif len(at) > 1:
                 stack += [at[len(at) // 2 :], at[: len(at) // 2]]
             else:
-                made.refused[int(at[0])] = str(error)
-        except FeatureError as error:
-            made.refused.update(dict.fromkeys(at.tolist(), str(error)))
+                made.refused[int(at[0])] = str(_told(error))
         else:
             made.score[at], made.decision[at] = found.score, found.decision
     return made
+
+
+def _told(error: Exception) -> Exception:
+    """What is not ours yet, as ours."""
+    if isinstance(error, RowError):
+        return error
+    return ModelError("model", "score the row", f"{type(error).__name__}: {error}", "Mend the model, or the row.")

@@ -17,7 +17,7 @@ from components.adapters.ports import Pointer, Registry
 from components.core import bundle, model
 from components.core.case import Case, section_digest
 from components.core.columns import ColumnType
-from components.core.errors import DataError
+from components.core.errors import DataError, EsteiraError, ModelError
 from components.core.events import ENTITY
 from components.core.inference import Role
 from components.core.traffic import challenged
@@ -90,8 +90,16 @@ def load(registry: Registry, decoded: Case, number: int) -> Version:
         It is gone or altered.
     DataError
         It needs a column of the message that the stream's case does not declare alike.
+    ModelError
+        Its files or its code fail otherwise.
     """
-    found = live.load(registry, decoded.name, number)
+    try:
+        found = live.load(registry, decoded.name, number)
+    except EsteiraError:
+        raise
+    except Exception as error:  # its code may raise anything
+        told, remedy = f"{type(error).__name__}: {error}", "Look at its files and its features.py, or take another."
+        raise ModelError(f"version {number}", "load", told, remedy, where=decoded.name) from error
     case = bundle.read(found.folder / model.BUNDLE, found.scorer.model.bundle).case()
     version = Version(found, case)
     there = {name: column.type for name, column in decoded.columns.items()}

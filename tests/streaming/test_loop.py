@@ -11,6 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from components.adapters import live
+from components.adapters.ports import Registry
 from components.core import artifacts, events
 from components.core.errors import SetupError
 from components.step import Launch, fetch_bundle
@@ -219,6 +221,45 @@ def test_a_version_that_does_not_load_leaves_the_old_one_and_is_told_once(stream
     assert len(said) == 2
     assert said[1].endswith("Until then: version 1 scores.")
     assert stream.log.committed("stream")[0] == stream.log.end
+
+
+def test_a_version_whose_code_fails_as_it_loads_leaves_the_old_one(
+    stream: Stream, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = stream.register(), stream.register(OTHER)
+    stream.point(first)
+    stream.log.append(messages(100))
+    loaded = live.load
+
+    def load(registry: Registry, case: str, number: int) -> live.Live:
+        if number == second:
+            raise ZeroDivisionError("in its code")
+        return loaded(registry, case, number)
+
+    monkeypatch.setattr(live, "load", load)
+    said: list[str] = []
+    during(stream, 80, lambda: stream.point(first, second, 50), said)
+    assert set(stream.table("live_toy").column("_version").to_pylist()) == {first}
+    assert said[1:] == [
+        "toy: 'version 2' must load. Got 'ZeroDivisionError: in its code'. "
+        "Look at its files and its features.py, or take another. Until then: version 1 scores."
+    ]
+    assert stream.log.committed("stream")[0] == stream.log.end
+
+
+def test_a_pointer_that_cannot_be_opened_leaves_the_versions_as_they_are(
+    stream: Stream, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream.point(stream.register())
+    stream.log.append(messages(100))
+
+    def unreadable(self: object, case: str) -> None:
+        raise OSError("Input/output error")
+
+    said: list[str] = []
+    during(stream, 80, lambda: monkeypatch.setattr(type(stream.ports.endpoints), "pointer", unreadable), said)
+    assert stream.log.committed("stream")[0] == stream.log.end
+    assert said[1:] == ["Input/output error. Until then: version 1 scores."]
 
 
 def test_a_pointer_that_cannot_be_read_leaves_the_versions_as_they_are(stream: Stream, quick: None) -> None:

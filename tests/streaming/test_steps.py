@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pyarrow as pa
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -106,6 +108,31 @@ def test_rows_that_the_transform_refuses_are_letters_and_failed_predictions(stre
     assert outputs.live.column("_score").is_null().to_pylist() == [n in (2, 5) for n in range(8)]
     # As in batch, they are events all the same: later ones count them.
     assert outputs.live.column("seen_count_10min").to_pylist()[6] == 2.0
+
+
+def test_rows_that_the_runtime_cannot_score_are_letters_and_take_no_others_with_them(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = stream.register()
+    stream.point(version)
+    steps = stream.steps()
+    scorer = steps.served.champion.live.scorer
+    raw = scorer._raw
+
+    def failing(features: Mapping[str, Any]) -> Any:
+        if (features["z"] == 2).any():
+            raise RuntimeError("no memory for z")
+        return raw(features)
+
+    monkeypatch.setattr(scorer, "_raw", failing)
+    outputs, _ = fold(steps, [event(n, n * 1.0, kind=None) for n in range(7)], [])
+    reason = (
+        f"version {version}: 'model' must score the row. Got 'RuntimeError: no memory for z'. "
+        "Mend the model, or the row."
+    )
+    assert outputs.letters.column("reason").to_pylist() == [reason]
+    assert outputs.live.column("_status").to_pylist() == [200, 200, 200, 200, 500, 200, 200]
+    assert (outputs.counts.good, outputs.counts.dead_letter) == (6, 1)
 
 
 def test_the_challenger_gets_its_share_by_entity_and_every_row_names_its_version(stream: Stream) -> None:
