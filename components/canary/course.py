@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 from components.canary.findings import Look, Watched
@@ -29,7 +30,10 @@ class Course:
     def look(self, seconds: float) -> Verdict:
         """The verdict at a moment, in seconds since the canary began."""
         expired = seconds >= self._deadline  # before the log is read: what came by the deadline counts
-        fresh = self._watch.poll()
+        fresh, left = self._watch.poll(), math.inf
+        while expired and 0 < self._watch.collected.waiting < left:  # a backlog that is getting shorter
+            left = self._watch.collected.waiting
+            fresh = self._watch.poll() or fresh
         if not (fresh or expired or self._reached is None):
             return self._verdict
         rules = self._watch.rules()

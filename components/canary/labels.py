@@ -26,21 +26,27 @@ class Labels:
     def __init__(self, tables: Tables, case: str, metrics: Collection[str]) -> None:
         self._changes = Changes(tables, inference.labels_table(case), 0.0)
         self._metrics = metrics
-        self._windows: dict[str, pa.Table] | None = None
+        self._windows: dict[str, pa.Table] = {}
+        self._history = True
 
-    def poll(self, predicted: Sequence[pa.Table]) -> bool:
-        """Takes in what has landed; whether there was something. `predicted` holds the ids known so far."""
+    def poll(self, predicted: Sequence[pa.Table], *, whole: bool = True) -> bool:
+        """Takes in what has landed; whether there was something.
+
+        `predicted` holds the ids known so far; `whole` says whether no prediction of before is still to come.
+        """
         found = {window: self._changes.read(window, _OWN) for window in self._changes.windows()}
-        if self._windows is None:  # a long history, of which only what was predicted since matters
+        self._windows |= found
+        if self._history and whole:  # it is long, and only what was predicted since matters of it
+            self._history = False
             ids = [rows.column("_id").combine_chunks() for rows in predicted]
             seen = pa.concat_arrays(ids) if ids else pa.array([], pa.string())
-            found = {w: rows.filter(pc.is_in(rows.column("_id"), value_set=seen)) for w, rows in found.items()}
-        self._windows = (self._windows or {}) | found
+            for window, rows in self._windows.items():
+                self._windows[window] = rows.filter(pc.is_in(rows.column("_id"), value_set=seen))
         return bool(found)
 
     def labelled(self, predicted: Sequence[pa.Table], model: Model) -> Labelled | None:
         """One version's predictions (`PREDICTED`) whose labels have landed, in that order."""
-        landed = [rows.filter(rows.column("_label").is_valid()) for rows in (self._windows or {}).values()]
+        landed = [rows.filter(rows.column("_label").is_valid()) for rows in self._windows.values()]
         if not predicted or not landed:
             return None
         rows = _joined(pa.concat_tables(predicted), pa.concat_tables(landed))

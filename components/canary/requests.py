@@ -15,7 +15,7 @@ from components.core.errors import RowError
 from components.core.ranking import Floats
 from components.core.scorer import Scorer
 
-OWN = ("_id", "_at", "_source", "_version", "_status", "_latency_ms", "_score", "_decision")
+OWN = ("_id", "_at", "_source", "_version", "_role", "_status", "_latency_ms", "_score", "_decision")
 PREDICTED = ("_id", "_at", "_score", "_decision")
 _ANSWERED, _FAILED = 200, 500
 Asked = Callable[[Array], Array | None]
@@ -29,7 +29,7 @@ class Requests:
     at: Floats
     """Seconds since 1970."""
     failed: Floats
-    """1 where the server answered 5xx."""
+    """1 where the server answered 5xx, 0 where 2xx."""
     latency: Floats
     """Milliseconds; NaN where there was no answer."""
     alike: Floats
@@ -41,6 +41,19 @@ class Requests:
 
     def __len__(self) -> int:
         return len(self.at)
+
+
+def counted(rows: pa.Table, until: float) -> npt.NDArray[np.bool_]:
+    """Which rows (`OWN`) until a moment (seconds since 1970) say something of their version.
+
+    Those that reached a model, for 4xx are the caller's own mistakes, and by the split: who names a version is no
+    random caller.
+    """
+    status = _numbers(rows, "_status")
+    reached: npt.NDArray[np.bool_] = (status // 100 == _ANSWERED // 100) | (status >= _FAILED)
+    by_split: npt.NDArray[np.bool_] = texts(rows, "_role") != "named"
+    in_time: npt.NDArray[np.bool_] = _numbers(rows, "_at") <= until * 1e6
+    return reached & by_split & in_time
 
 
 def requests(rows: pa.Table, asked: Asked | None = None, *, labelled: bool = True) -> Requests:

@@ -6,18 +6,17 @@ from typing import cast
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from components.adapters.live import Live
 from components.adapters.live_table import SERVERS, Changes, Collected, collect
 from components.adapters.ports import Ports
 from components.canary.labels import Labels
-from components.canary.requests import OWN, Requests, decisions, joined, requests
+from components.canary.requests import OWN, Requests, counted, decisions, joined, requests
 from components.core import canary_rules, inference
 from components.core.arrow import columns_of, lacking
 from components.core.canary import Rule
 from components.core.canary_rules import NOTHING, Observed, Series
-from components.core.case import Canary, Case
+from components.core.case import Canary, Case, seconds
 from components.core.columns import Array, ColumnType
 
 CHAMPION, CHALLENGER = 0, 1
@@ -26,7 +25,7 @@ _MANY = 64
 
 
 class Watch:
-    """Reads the live table from the canary's start on. `poll` costs what is new."""
+    """Reads the live table from the canary's start to its deadline. `poll` costs what is new."""
 
     def __init__(self, ports: Ports, case: Case, asked: Canary, versions: tuple[Live, Live], since: float) -> None:
         if versions[CHAMPION].scorer.model.task == "regression":  # a number hardly ever equals another
@@ -36,6 +35,7 @@ class Watch:
         self.lacking: list[str] = []
         """The champion's inputs that the challenger's requests do not hold, so that it cannot be asked."""
         self._ports, self._case, self._since = ports, case, since
+        self._until = since + seconds(asked.deadline)
         inputs = dict(i for live in versions for i in live.scorer.model.inputs)
         self._types = case.event_types() | cast(dict[str, ColumnType], inputs)
         self._live = Changes(ports.tables, inference.table(case.name), since)
@@ -48,7 +48,8 @@ class Watch:
         changed = self._live.windows()
         for window in changed:
             rows = self._live.read(window, OWN, self._since)
-            places = [np.flatnonzero(np.asarray(pc.equal(rows.column("_version"), v.version))) for v in self.versions]
+            counts, version = counted(rows, self._until), np.asarray(rows.column("_version"))
+            places = [np.flatnonzero(counts & (version == v.version)) for v in self.versions]
             champion, challenger = (rows.take(pa.array(at)) for at in places)
 
             def asked(at: Array, window: str = window, mine: Array = places[CHALLENGER]) -> Array | None:
@@ -60,9 +61,9 @@ class Watch:
                 requests(champion, labelled=quality), requests(challenger, wanted, labelled=quality)
             )  # fmt: skip
         self._fold()
-        landed = self._labels is not None and self._labels.poll(
-            [r.rows for pair in self._windows.values() for r in pair]
-        )
+        predicted = [r.rows for pair in self._windows.values() for r in pair]
+        whole = not self.collected.waiting
+        landed = self._labels is not None and self._labels.poll(predicted, whole=whole)
         return bool(changed) or landed
 
     def _fold(self) -> None:

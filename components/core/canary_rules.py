@@ -48,7 +48,7 @@ class Observed:
     """What one version has done since the canary began."""
 
     failed: Series = NOTHING
-    """Of every request: 1 where it failed."""
+    """Of every request that reached a model: 1 where it failed."""
     latency: Series = NOTHING
     """Milliseconds of those that were answered."""
     alike: Series = NOTHING

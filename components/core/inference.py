@@ -3,7 +3,8 @@
 The servers' log is JSON lines in segments, `inference/CASE/SERVER/00000001.jsonl`, each written once. One line is one
 request: {"id", "at" (seconds since 1970), "version", "role", "status" (HTTP), "ms" (latency), "inputs" (a list with
 one object of the model's inputs per row), "score" ([float]), "decision" ([str])}; inputs, score and decision are
-absent of a failed one. A segment's last line is {"dropped": requests that this server has not logged so far}.
+absent of a failed one. What a full queue refused is no version's fault and in no line. A segment's last line is
+{"dropped": requests that this server has not logged so far}.
 
 The table `live_CASE` has one row per prediction: the columns of `COLUMNS`, then the model's inputs by name.
 """
@@ -12,7 +13,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-Role = Literal["champion", "challenger"]
+Role = Literal["champion", "challenger", "named"]
+"""As what the version answered; "named": the request asked for it outright, so that no canary may count it."""
 
 COLUMNS = {
     "_id": "string",

@@ -92,10 +92,9 @@ class State:
         return champion, "champion"
 
     def _asked(self, version: int) -> tuple[Served, Role]:
-        if self.champion is not None and self.champion.version == version:
-            return self.champion, "champion"
-        if self.challenger is not None and self.challenger.version == version:
-            return self.challenger, "challenger"
+        for served in (self.champion, self.challenger):
+            if served is not None and served.version == version:
+                return served, "named"
         raise Refused(404, "version", f"be one of {self.numbers()}", version, "Ask for a version that is served.")
 
     def numbers(self) -> list[int]:

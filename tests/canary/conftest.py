@@ -34,10 +34,16 @@ class Traffic:
     count: int = 200
     ms: float = 4.0
     failing: float = 0.0
+    status: int = 500
+    """Of those that fail."""
     opposite: bool = False
     right: float | None = None
     """The share of decisions that a label will bear out; None: no label."""
     rows: int = 1
+    named: bool = False
+    """Whether the requests ask for the version outright."""
+    after: float = 0.0
+    """Seconds from the canary's start to the first request."""
 
 
 @dataclass
@@ -66,11 +72,16 @@ class Canary:
 
     def _line(self, traffic: Traffic, i: int, random: np.random.Generator) -> dict[str, Any]:
         role = "champion" if traffic.version == 1 else "challenger"
+        role = "named" if traffic.named else role
         took = float(traffic.ms * random.lognormal(0, 0.2))
-        base = {"id": f"{traffic.version}-{self.served}-{i}", "at": self.since + SPREAD * (i + 1), "ms": took}
+        base = {
+            "id": f"{traffic.version}-{self.served}-{i}",
+            "at": self.since + traffic.after + SPREAD * (i + 1),
+            "ms": took,
+        }
         base |= {"version": traffic.version, "role": role}
         if random.random() < traffic.failing:
-            return base | {"status": 500}
+            return base | {"status": traffic.status}
         x = random.normal(size=traffic.rows)
         decisions = [str(int((value > 0) != traffic.opposite)) for value in x]
         if traffic.right is not None:

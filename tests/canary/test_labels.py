@@ -78,6 +78,17 @@ def test_of_a_history_only_what_was_predicted_is_held_and_later_labels_may_come_
     assert found.at.tolist() == [200.0]
 
 
+def test_labels_wait_for_the_predictions_of_a_backlog(tables: ParquetTables) -> None:
+    land(tables, "w1", ("late", 1.0, 10.0), ("never", 1.0, 11.0))
+    rows = [predicted(("late", 1, 0.9, "1"))]
+    labels = Labels(tables, "toy", ["accuracy"])
+    assert labels.poll([], whole=False)
+    labels.poll(rows)
+    assert labels.labelled(rows, BINARY).at.tolist() == [10.0]  # type: ignore[union-attr]
+    more = [*rows, predicted(("never", 2, 0.9, "1"))]
+    assert labels.labelled(more, BINARY).at.tolist() == [10.0]  # type: ignore[union-attr]
+
+
 def test_a_window_that_grows_is_read_anew(tables: ParquetTables) -> None:
     rows = predicted(("p", 1, 0.9, "1"), ("q", 2, 0.8, "1"))
     land(tables, "w1", ("p", 1.0, 10.0))

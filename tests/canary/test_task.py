@@ -81,6 +81,43 @@ def test_one_that_fails_is_aborted(make: Make) -> None:
     assert canary.pointer().challenger is None
 
 
+def test_requests_that_reached_no_model_count_for_nothing(make: Make) -> None:
+    canary = make(deadline="1s", latency=None, agreement=None)
+    canary.begin()
+    canary.serve(Traffic(1), Traffic(2, failing=1.0, status=400))
+    assert canary.run().parameters == ABORTED
+    assert reason(canary).startswith("Insufficient data for error rate: 200 of the champion and 0 of the challenger")
+
+
+def test_requests_that_name_the_version_are_no_sample(make: Make) -> None:
+    canary = make(deadline="1s")
+    canary.begin()
+    canary.serve(Traffic(1), Traffic(2, named=True))
+    assert canary.run().parameters == ABORTED
+    assert canary.found()["counts"]["challenger"]["requests"] == 0
+
+
+def test_what_came_after_the_deadline_does_not_count_whoever_runs_again(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    canary = make(deadline="60s")
+    canary.begin()
+    canary.serve(Traffic(1), Traffic(2, count=50), Traffic(2, after=61.0))
+    at(monkeypatch)
+    assert canary.run().parameters == ABORTED
+    assert canary.found()["counts"]["challenger"]["requests"] == 50
+
+
+def test_after_the_deadline_a_backlog_is_read_to_its_end(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    canary = make()
+    canary.begin()
+    for _ in range(70):
+        canary.serve(Traffic(1, count=1), Traffic(2, count=1))
+    at(monkeypatch)
+    canary.run()
+    assert canary.found()["counts"]["challenger"]["requests"] == 70
+
+
 def test_a_slow_one_is_aborted(make: Make) -> None:
     canary = make()
     canary.begin()
@@ -153,6 +190,19 @@ def test_labels_that_land_meanwhile_decide(make: Make, monkeypatch: pytest.Monke
     assert canary.run().parameters == PROMOTED
     labelled = [look["findings"][3]["samples"]["challenger"] for look in canary.found()["looks"]]
     assert labelled == [0, 0, 60, 60, 260]
+
+
+def test_labels_of_before_a_restart_count_however_many_segments_wait(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    canary = make(quality={"accuracy": 0.3}, requests=135)
+    canary.begin()
+    for _ in range(70):
+        canary.serve(Traffic(1, count=2, right=0.9), Traffic(2, count=2, right=0.9))
+    canary.land()
+    at(monkeypatch, lambda: None, lambda: None)
+    canary.run()
+    assert canary.found()["counts"]["challenger"]["labelled"] == 140
 
 
 def test_an_entity_that_is_predicted_twice_has_one_label(make: Make) -> None:

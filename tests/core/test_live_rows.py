@@ -67,6 +67,10 @@ def test_the_last_word_on_what_was_dropped_is_kept() -> None:
     assert (found.dropped, found.bad) == (7, 0)
 
 
+def test_a_request_that_named_its_version_keeps_that_role() -> None:
+    assert parsed(LINE | {"role": "named"}).rows["_role"].to_pylist() == ["named"]
+
+
 def test_a_segment_without_requests_has_the_tables_columns() -> None:
     assert parsed({"dropped": 0}).rows.schema == live_rows.SCHEMA
     assert parsed().rows.num_rows == 0

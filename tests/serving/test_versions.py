@@ -159,5 +159,6 @@ def test_a_version_that_is_asked_for_answers_whatever_the_split(toy: Toy, serve:
     for version in ("1", "2"):
         answer = server.ask(f"/v2/models/toy/versions/{version}/infer", {"inputs": tensors})
         assert (answer.status, answer.json()["model_version"]) == (200, version)
+    server.until(lambda: [line["role"] for line in server.logged()] == ["named", "named"])
     assert server.ask("/v2/models/toy/versions/3/infer", {"inputs": tensors}).status == 404
     assert server.ask("/v2/models/toy").json()["versions"] == ["1", "2"]
