@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from components.core.errors import ConflictError, DataError
 SERVERS = "server-"
 """How the windows of servers begin; each is written once."""
 MOST = 64
-"""So many segments are brought in at once, the newest first: a backlog does not hold up who watches."""
+"""So many segments are brought in at once, each server's newest first: a backlog does not hold up who watches."""
 _SEGMENT = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.-]{0,63})/(\d{8})\.jsonl")
 _TICK = 1.0
 """Seconds by which the clocks of a file system and of a server may differ."""
@@ -57,10 +58,10 @@ def collect(
     table, prefix = inference.table(case), inference.log_prefix(case)
     done = set(tables.windows(table))
     found = [(match, name) for name in blobs.names(prefix) if (match := _SEGMENT.fullmatch(name, len(prefix)))]
-    named = [(m[2], f"{SERVERS}{m[1]}-{m[2]}", m[1], name) for m, name in found]
-    new = [one for one in named if one[1] not in done]
+    named = [(f"{SERVERS}{m[1]}-{m[2]}", m[1], name) for m, name in found]
+    new = _in_turn([one for one in named if one[0] not in done])
     into.waiting = max(0, len(new) - most)
-    for _, window, server, name in sorted(new, reverse=True)[:most]:
+    for window, server, name in new[:most]:
         segment = live_rows.parse(blobs.read(name)[0], types)
         with suppress(ConflictError):  # somebody else brought it in meanwhile
             tables.replace(table, window, segment.rows, after="")
@@ -68,6 +69,16 @@ def collect(
         into.requests += segment.requests
         into.bad += segment.bad
         into.dropped[server] = max(segment.dropped, into.dropped.get(server, 0))
+
+
+def _in_turn(new: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
+    """(window, server, name): each server's newest, then each one's next. A number says nothing beside another's."""
+    turns: Counter[str] = Counter()
+    ranked = []
+    for one in sorted(new, reverse=True):
+        ranked.append((turns[one[1]], one))
+        turns[one[1]] += 1
+    return [one for _, one in sorted(ranked, key=lambda rank: rank[0])]
 
 
 class Changes:

@@ -55,6 +55,14 @@ def test_the_newest_come_first_and_a_backlog_waits(here: Here) -> None:
     assert (here.ids(), found.waiting, found.segments) == (["1", "2", "3", "4", "5"], 0, 5)
 
 
+def test_a_server_that_has_just_begun_does_not_wait_for_one_that_is_up_for_long(here: Here) -> None:
+    for number in range(900, 905):
+        here.write("old", number, f"old {number}")
+    here.write("fresh", 1, "fresh 1")
+    here.collect(most=2)
+    assert here.ids() == ["fresh 1", "old 904"]
+
+
 @pytest.mark.parametrize("name", ["a/b/00000001.jsonl", "a/1.jsonl", "a/00000001.json", "ß/00000001.jsonl"])
 def test_what_is_no_segment_is_left_alone(here: Here, name: str) -> None:
     here.blobs.write(f"inference/{CASE}/{name}", b"{}")
