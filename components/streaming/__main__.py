@@ -57,13 +57,16 @@ def run(asked: argparse.Namespace) -> Status:
     def stop(*_: object) -> None:
         limits.stopped = True
 
+    def failed(error: EsteiraError) -> None:
+        limits.failure = error
+
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     progress = Progress(case.name)
     with closing(hold(folder / "groups" / f".{GROUP}.lock", GROUP)):
         mirror = None
         if profile.events.adapter == "pubsub":
-            mirror = Mirror(ports.events, Log(folder), case.name, GROUP, progress.say)
+            mirror = Mirror(ports.events, Log(folder), case.name, GROUP, progress.say, failed)
             mirror.start()
         try:
             return Loop(ports, Log(folder), case, asked.lateness, progress.say, progress.report).run(limits)

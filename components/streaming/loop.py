@@ -63,6 +63,8 @@ class Limits:
     most: int | None = None
     stopped: bool = False
     """Set by a signal's handler: a lock there could be one that the interrupted code holds."""
+    failure: EsteiraError | None = None
+    """Set by what feeds the log: the loop ends with it."""
 
 
 class Loop:
@@ -114,6 +116,8 @@ class Loop:
         """Until it is stopped or a limit is reached; the last status."""
         follow = reload = idle_since = time.monotonic()
         while not limits.stopped and (limits.most is None or self._read < limits.most):
+            if limits.failure is not None:
+                raise limits.failure
             begun = time.monotonic()
             if begun >= follow:
                 again = begun >= reload

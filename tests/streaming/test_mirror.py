@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from components.adapters.gcp.pubsub import EMULATOR, PubSubEvents
 from components.adapters.local.log import Log
-from components.adapters.local.log_events import LogEvents
+from components.adapters.local.log_events import LogEvents, LogSubscription
 from components.adapters.ports import Events, Message, Received, Subscription
-from components.core.errors import RunError
+from components.core.errors import EsteiraError, RunError
 from components.streaming import mirror
+from components.streaming.loop import Limits, Loop
 from components.streaming.mirror import Mirror
 
-from .conftest import Stream, event, messages
+from .conftest import LATENESS, Stream, event, messages
 
 PUBSUB = os.environ.get("ESTEIRA_PUBSUB", "")
 PATIENCE = 60.0
@@ -69,9 +72,13 @@ def topic(tmp_path: Path) -> LogEvents:
     return LogEvents(tmp_path / "elsewhere")
 
 
+def fail(error: EsteiraError) -> None:
+    raise error
+
+
 def mirrored(events: Events, log: Log, name: str, count: int, said: list[str]) -> None:
     """Mirrors until the log holds so many messages."""
-    copying = Mirror(events, Log(log.folder), name, "stream", said.append)
+    copying = Mirror(events, Log(log.folder), name, "stream", said.append, fail)
     copying.start()
     try:
         until(lambda: log.end >= count)
@@ -100,6 +107,57 @@ def test_what_is_delivered_again_is_a_duplicate(
     counts = stream.run().counts
     assert (counts.read, counts.good, counts.duplicate) == (60, 30, 30)
     assert said == ["'ack' must arrive. Got 'nothing'. It is sent again. It is tried again."]
+
+
+class Broken(LogEvents):
+    def subscribe(self, topic: str, group: str) -> LogSubscription:
+        raise OSError("No space left on device")
+
+
+def test_a_mirror_that_cannot_go_on_ends_the_stream_with_its_error(stream: Stream, tmp_path: Path) -> None:
+    limits = Limits()
+    ended = threading.Event()
+
+    def failed(error: EsteiraError) -> None:
+        limits.failure = error
+        ended.set()
+
+    copying = Mirror(Broken(tmp_path), Log(stream.log.folder), "toy", "stream", lambda _: None, failed)
+    copying.start()
+    assert ended.wait(PATIENCE)
+    with pytest.raises(RunError) as caught:
+        Loop(stream.ports, stream.log, stream.case, LATENESS, lambda _: None).run(limits)
+    assert str(caught.value) == (
+        "stream: 'mirror' must copy the topic. Got 'OSError: No space left on device'. "
+        "Mend it, and start the stream again: nothing is lost."
+    )
+    copying.stop()
+
+
+def test_it_pulls_no_more_while_the_stream_is_far_behind(
+    stream: Stream, topic: LogEvents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mirror, "MOST", 10)
+    monkeypatch.setattr(mirror, "AHEAD", 20)
+    monkeypatch.setattr(mirror, "_FULL", 0.01)
+    topic.publish("toy", [event(n, n / 10) for n in range(50)])
+    log, looks = Log(stream.log.folder), []
+    committed = log.committed
+
+    def counted(group: str) -> tuple[int, dict[str, Any]]:
+        looks.append(group)
+        return committed(group)
+
+    monkeypatch.setattr(log, "committed", counted)
+    copying = Mirror(topic, log, "toy", "stream", lambda _: None, fail)
+    copying.start()
+    try:
+        until(lambda: len(looks) > 8)
+        assert stream.log.end == 20
+        stream.log.commit("stream", 20)
+        until(lambda: stream.log.end == 40)
+    finally:
+        copying.stop()
 
 
 @pytest.mark.servers
