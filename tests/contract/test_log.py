@@ -174,9 +174,17 @@ def test_a_flipped_bit_is_found_where_it_is(tmp_path_factory, byte, bit):
         Log(folder).append(numbered(5, 6))
 
 
-def test_what_a_writer_changes_meanwhile_is_looked_at_again_while_none_writes(folder, monkeypatch):
+LOOKS = {
+    "read": (lambda log: log.read(0, 5), numbered(0, 5)),
+    "end": (lambda log: log.end, 5),
+    "commit": (lambda log: log.commit("stream", 5), None),
+}
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_what_a_writer_changes_meanwhile_is_looked_at_again_while_none_writes(folder, monkeypatch, look):
+    Log(folder).append(numbered(0, 5))
     log = Log(folder)
-    log.append(numbered(0, 5))
     [segment] = segments(folder)
     flip(segment, 70)
     locked = log._locked
@@ -188,7 +196,8 @@ def test_what_a_writer_changes_meanwhile_is_looked_at_again_while_none_writes(fo
             yield
 
     monkeypatch.setattr(log, "_locked", written)
-    assert log.read(0, 5) == numbered(0, 5)
+    call, expected = LOOKS[look]
+    assert call(log) == expected
 
 
 def test_a_segment_that_lost_its_end_is_no_torn_tail(folder, rolled):

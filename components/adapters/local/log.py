@@ -12,12 +12,13 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise, zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from components.adapters.local.segment import Segment, encode
 from components.adapters.messages import checked_name
@@ -25,6 +26,7 @@ from components.adapters.ports import Message
 from components.core.artifacts import atomic_write
 from components.core.errors import ArtifactError, DataError, RunError
 
+T = TypeVar("T")
 SEGMENT_BYTES = 64 * 1024 * 1024
 READ_BYTES = 32 * 1024 * 1024
 """One read ends with the message that reaches this, so that memory stays flat whatever the messages' sizes."""
@@ -75,13 +77,7 @@ class Log:
         ArtifactError
             A record was altered, or is missing between two segments.
         """
-        try:
-            return self._read(offset, most)
-        except (ArtifactError, FileNotFoundError):
-            # A torn tail that is cut off meanwhile looks like an altered record, and a trimmed segment is gone: look
-            # again while nobody writes.
-            with self._locked():
-                return self._read(offset, most)
+        return self._looked(partial(self._read, offset, most))
 
     @property
     def first(self) -> int:
@@ -91,8 +87,7 @@ class Log:
     @property
     def end(self) -> int:
         """The offset of the next message."""
-        segments = self._segments()
-        return segments[-1].seek_tail() if segments else 0
+        return self._looked(self._end)
 
     def committed(self, group: str) -> tuple[int, dict[str, Any]]:
         """The group's next offset and its note; the log's first offset and {} for a group that never committed."""
@@ -114,7 +109,7 @@ class Log:
         DataError
             The offset lies outside of the log.
         """
-        self._check(offset)
+        self._looked(partial(self._check, offset))
         data = json.dumps({"offset": offset, "note": dict(note or {})}, sort_keys=True, allow_nan=False)
         atomic_write(self._group(group), data.encode())
 
@@ -129,6 +124,19 @@ class Log:
                     break
                 segment.path.unlink()
             return self.first
+
+    def _looked(self, look: Callable[[], T]) -> T:
+        """What it sees. A torn tail that is cut off meanwhile looks like an altered record or a log that was cut, and a
+        trimmed segment is gone: then it looks again while nobody writes."""
+        try:
+            return look()
+        except (ArtifactError, FileNotFoundError):
+            with self._locked():
+                return look()
+
+    def _end(self) -> int:
+        segments = self._segments()
+        return segments[-1].seek_tail() if segments else 0
 
     def _read(self, offset: int, most: int) -> list[Message]:
         self._check(offset)
@@ -159,7 +167,7 @@ class Log:
         first = segments[0].first if segments else 0
         if first <= offset and segments and offset <= segments[-1].tail[0]:
             return
-        end = self.end
+        end = self._end()
         if not first <= offset <= end:
             raise DataError("offset", f"lie from {first} to {end}", offset, "Begin anew at one of these.", where="log")
 
