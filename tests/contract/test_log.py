@@ -154,6 +154,31 @@ def test_cut_off_at_any_byte_whole_messages_are_read_and_appending_goes_on(tmp_p
     assert everything(reader) == numbered(0, whole) + numbered(7, 9)
 
 
+@settings(max_examples=60, deadline=None)
+@given(cut=st.integers(0, 3 * SIZE), zeros=st.integers(1, 4 * SIZE))
+def test_what_a_power_cut_left_zero_was_never_there_and_appending_goes_on(tmp_path_factory, cut, zeros):
+    folder = tmp_path_factory.mktemp("log") / "flights"
+    Log(folder).append(numbered(0, 3))
+    [segment] = segments(folder)
+    os.truncate(segment, cut)
+    os.truncate(segment, cut + zeros)
+    whole = cut // SIZE
+    reader = Log(folder)
+    assert (reader.end, everything(reader)) == (whole, numbered(0, whole))
+    assert Log(folder).append(numbered(7, 9)) == whole
+    assert everything(reader) == numbered(0, whole) + numbered(7, 9)
+
+
+def test_zeros_before_other_records_are_altered_bytes(folder):
+    Log(folder).append(numbered(0, 3))
+    [segment] = segments(folder)
+    data = bytearray(segment.read_bytes())
+    data[SIZE + 20 : 2 * SIZE] = bytes(SIZE - 20)
+    segment.write_bytes(data)
+    with pytest.raises(ArtifactError, match="Offset 1 is the first that is lost"):
+        Log(folder).append(numbered(3, 4))
+
+
 @settings(max_examples=150, deadline=None)
 @given(byte=st.integers(0, 5 * SIZE - 1), bit=st.integers(0, 7))
 def test_a_flipped_bit_is_found_where_it_is(tmp_path_factory, byte, bit):

@@ -3,7 +3,8 @@
 A record is a header of 16 bytes (bytes of attributes, bytes of data, crc32 of both, crc32 of these twelve) and a body
 (attributes as JSON, when the message arrived among them, and data). What a kill leaves of an append is a prefix of its
 bytes, so an incomplete last record is torn; a complete one with a wrong checksum was altered. The header's own checksum
-tells a wrong size from a torn tail.
+tells a wrong size from a torn tail. A power cut may leave the size of an append without its bytes: what is zero from
+within a record to the file's end was never whole, and is torn as well.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import zlib
 from bisect import bisect_right
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from components.adapters.ports import Message
 from components.core.errors import ArtifactError
@@ -66,11 +68,15 @@ class Segment:
                     return
                 attributes, data, checksum = _SIZES.unpack_from(header)
                 if zlib.crc32(header[: _SIZES.size]) != _CHECK.unpack_from(header, _SIZES.size)[0]:
+                    if self._unwritten(file, position, _HEADER):
+                        return
                     raise self._altered(at, position)
                 body = file.read(attributes + data)
                 if len(body) < attributes + data:
                     return
                 if zlib.crc32(body) != checksum:
+                    if self._unwritten(file, position, _HEADER + len(body)):
+                        return
                     raise self._altered(at, position)
                 found, position = at, position + _HEADER + len(body)
                 at += 1
@@ -95,6 +101,16 @@ class Segment:
     def appended(self, records: int, size: int) -> None:
         """So many records of `size` bytes altogether were written behind the tail."""
         self._passed(self.tail[0] + records, self.tail[1] + size)
+
+    @staticmethod
+    def _unwritten(file: BinaryIO, position: int, size: int) -> bool:
+        """Whether the file is zero from within the `size` bytes at `position` to its end."""
+        file.seek(position)
+        written = len(file.read(size).rstrip(b"\0"))
+        while written < size and (more := file.read(_BUFFER)):
+            if more.strip(b"\0"):
+                return False
+        return written < size
 
     def _nearest(self, offset: int) -> tuple[int, int]:
         """The last known place at or before `offset`."""
