@@ -37,6 +37,7 @@ ALONE = {
     ),
     # What the serving benchmark compares with; scikit-learn as ours, for the same fitted model.
     "bench-mlserver": (["mlserver==1.7.1", "mlserver-sklearn==1.7.1", "scikit-learn>=1.9,<1.10"], False),
+    "bench-pandas": (["google-cloud-bigquery[pandas]>=3.40"], False),
     "bench-mlflow": (["mlflow==3.17.2", "scikit-learn>=1.9,<1.10"], False),
 }
 

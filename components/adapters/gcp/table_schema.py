@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from components.core.errors import DataError
@@ -107,7 +108,7 @@ def laid_out(rows: pa.Table, declared: Iterable[Any], window: str, token: str) -
     """The rows with the table's columns in its order, each of the widest type; what they lack is null."""
     own = {
         WINDOW: pa.repeat(window, rows.num_rows),
-        ROW: pa.array(range(rows.num_rows), pa.int64()),
+        ROW: pa.array(np.arange(rows.num_rows)),
         TOKEN: pa.repeat(token, rows.num_rows),
     }
     columns = {}
