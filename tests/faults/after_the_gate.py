@@ -131,9 +131,11 @@ def anew(launch: Launch, template: Path, root: Path) -> Launch:
     return replace(launch, profile=profile.to_json())
 
 
-def faulted(fault: Fault, launch: Launch, inputs: Path, out: Path) -> None:
+def faulted(fault: Fault, launch: Launch, inputs: Path, out: Path) -> bool:
+    """Whether the route came to the fault, and went on: what follows the pointer may fail."""
     with mock.patch.object(step, "Connected", fault.ports()):
         route(launch, inputs, out)
+    return fault.left <= 0
 
 
 def recovered(launch: Launch, inputs: Path, out: Path) -> dict[str, Any]:
@@ -147,15 +149,16 @@ def schedule(kind: str, n: int, launch: Launch, inputs: Path, folder: Path) -> d
     here = anew(launch, inputs / "esteira", folder / str(n))
     answer = folder / f"{n}.json"
     code = forked(lambda: faulted(Fault(kind, n), here, inputs, folder / f"{n}-out"), answer)
+    reached = code != 0 or bool(json.loads(answer.read_text()))
     again = forked(lambda: recovered(here, inputs, folder / f"{n}-again"), answer)
-    return {"n": n, "code": code, "again": again, **(json.loads(answer.read_text()) if not again else {})}
+    return {"n": n, "code": code, "reached": reached, "again": again, **(json.loads(answer.read_text()) if not again else {})}
 
 
 def main(kind: str, inputs: Path, folder: Path) -> dict[str, Any]:
     launch = Launch(**json.loads((inputs / "launch.json").read_text()))
     whole = schedule(kind, MOST, launch, inputs, folder)
     runs: list[dict[str, Any]] = []
-    while not runs or runs[-1]["code"]:
+    while not runs or runs[-1]["reached"]:
         runs.append(schedule(kind, len(runs) + 1, launch, inputs, folder))
         assert len(runs) < MOST
     return {"whole": whole, "runs": runs}
