@@ -54,7 +54,11 @@ def promote(
     live.verify(ports.registry, case, version)
     before = _now(ports, case, seen)
     if before.champion == version:
-        return _kept(ports, before, f"Version {version} is champion already", dry_run)
+        if before.challenger is None:
+            return _kept(ports, before, f"Version {version} is champion already", dry_run)
+        after = replace(before, challenger=None, split=0, by=by, why=why)
+        done = f"Version {version} stays champion; version {before.challenger} is challenger no more"
+        return _moved(ports, before, after, done, dry_run)
     after = replace(before, champion=version, previous=before.champion, challenger=None, split=0, by=by, why=why)
     done = f"Version {version} is champion" + (f" after version {before.champion}" if before.champion else "")
     return _moved(ports, before, after, done, dry_run)

@@ -90,4 +90,6 @@ def _deployed(context: step.Context, version: int, found: Verdict, mode: str) ->
             left = f"The canary of version {seen.challenger} ended without a verdict."
             seen = release.abort(ports, case, by=by, why=left, seen=seen).after
         return release.begin_canary(ports, case, version, asked.percent, by=by, why=why, seen=seen)
+    if seen.champion == version:  # a run again, and a canary that began since is not this one's to end: nothing moves
+        return release.begin_canary(ports, case, version, 1, by=by, why=why, seen=seen)
     return release.promote(ports, case, version, by=by, why=why, seen=seen)

@@ -36,7 +36,7 @@ class Expected:
     split: int = 0
 
     def promoted(self, version: int) -> Expected:
-        return self if version == self.champion else Expected(version, self.champion)
+        return self.aborted() if version == self.champion else Expected(version, self.champion)
 
     def canary(self, version: int, percent: int) -> Expected:
         return self if version == self.champion else replace(self, challenger=version, split=percent)

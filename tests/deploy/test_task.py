@@ -11,6 +11,7 @@ from unittest import mock
 
 import pytest
 
+from components.adapters import release
 from components.adapters.connect import Connected
 from components.adapters.local.endpoints import PointerEndpoints
 from components.adapters.local.registry import MlflowRegistry
@@ -165,6 +166,15 @@ def test_again_it_changes_nothing(here: Toy) -> None:
     result = deploy(here.again("job-2"), *one)
     assert result.summary == "Version 1 is champion already"
     assert not result.reused
+    assert here.ports.endpoints.pointer(NAME) == before
+
+
+def test_again_it_ends_no_canary_that_began_since(here: Toy) -> None:
+    one = accepted(here, 1)
+    deploy(here, *one)
+    here.register(here.model("two"))
+    before = release.begin_canary(here.ports, NAME, 2, 20, by="ana", why="try it").after
+    assert deploy(here.again("job-2"), *one).summary == "Version 1 is champion already"
     assert here.ports.endpoints.pointer(NAME) == before
 
 
