@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from itertools import takewhile
 
 from components import step
 from components.adapters import live, release
@@ -48,8 +49,9 @@ def work(context: step.Context, version: str) -> step.Result:
     if settled is not None:
         # What a killed run left between the pointer and its projection is mended here too.
         return _published(context, replace(settled, after=release.reconcile(context.ports, now)))
-    verdict, watched = _observed(context, now)
-    return _published(context, _acted(context, now, verdict, watched))
+    start = _began(context, now)
+    verdict, watched = _observed(context, start)
+    return _published(context, _acted(context, start, verdict, watched))
 
 
 def _by(context: step.Context) -> str:
@@ -81,7 +83,7 @@ def _observed(context: step.Context, start: Pointer) -> tuple[Verdict | None, Wa
     verdict: Verdict | None = None
     for seconds in _moments(start.at):
         verdict = course.look(seconds)
-        if context.ports.endpoints.pointer(start.case).generation != start.generation:
+        if _still(context, start) is None:
             verdict = None
         if verdict is None or verdict.state != "wait":
             break
@@ -93,6 +95,25 @@ def _versions(context: step.Context, start: Pointer) -> tuple[Live, Live]:
     assert start.challenger is not None
     registry, name = context.ports.registry, context.case.name
     return live.load(registry, name, start.champion), live.load(registry, name, start.challenger)
+
+
+def _still(context: step.Context, start: Pointer) -> Pointer | None:
+    """What is live now, where it is the canary that began with `start`, whatever its split; else None."""
+    now = context.ports.endpoints.pointer(start.case)
+    if now.generation == start.generation:
+        return now
+    since = [p for p in context.ports.endpoints.history(start.case) if p.generation >= start.generation]
+    return now if all(_rivals(p) == _rivals(start) for p in (*since, now)) else None
+
+
+def _began(context: step.Context, now: Pointer) -> Pointer:
+    """The change that began the canary of `now`; those after it moved the split alone."""
+    states = [p for p in context.ports.endpoints.history(now.case) if p.generation < now.generation]
+    return [now, *takewhile(lambda p: _rivals(p) == _rivals(now), reversed(states))][-1]
+
+
+def _rivals(pointer: Pointer) -> tuple[int | None, int | None]:
+    return pointer.champion, pointer.challenger
 
 
 def _moments(start: float) -> Iterator[float]:
@@ -109,8 +130,9 @@ def _acted(context: step.Context, start: Pointer, verdict: Verdict | None, watch
     reasons: tuple[str, ...] = ()
     if verdict is not None:
         reasons = verdict.reasons
-        with suppress(ConflictError):
-            change, reasons = _change(context, start, verdict)
+        while change is None and (seen := _still(context, start)) is not None:
+            with suppress(ConflictError):  # it moved meanwhile: look whether only the split did
+                change, reasons = _change(context, seen, verdict)
     if change is None:
         now = release.reconcile(context.ports, context.ports.endpoints.pointer(start.case))
         told = f"{now.by or 'somebody'} changed what is live meanwhile" + (f": {now.why}" if now.why else "")
@@ -121,17 +143,17 @@ def _acted(context: step.Context, start: Pointer, verdict: Verdict | None, watch
     return Findings(state, f"{change.done}. {why}{behind}", start, change.after, reasons, watched)
 
 
-def _change(context: step.Context, start: Pointer, verdict: Verdict) -> tuple[Change, tuple[str, ...]]:
-    """What was done, and why. Raises ConflictError where the pointer has moved since the start."""
+def _change(context: step.Context, seen: Pointer, verdict: Verdict) -> tuple[Change, tuple[str, ...]]:
+    """What was done, and why. Raises ConflictError where the pointer has moved since it was seen."""
     by, reasons = _by(context), verdict.reasons
-    assert start.challenger is not None
+    assert seen.challenger is not None
     if verdict.state == "promote":
         try:
             why = " ".join(reasons)
-            return release.promote(context.ports, start.case, start.challenger, by=by, why=why, seen=start), reasons
+            return release.promote(context.ports, seen.case, seen.challenger, by=by, why=why, seen=seen), reasons
         except ArtifactError as error:
-            reasons = (f"Version {start.challenger} cannot be promoted. {error}", *reasons)
-    return release.abort(context.ports, start.case, by=by, why=" ".join(reasons), seen=start), reasons
+            reasons = (f"Version {seen.challenger} cannot be promoted. {error}", *reasons)
+    return release.abort(context.ports, seen.case, by=by, why=" ".join(reasons), seen=seen), reasons
 
 
 def _published(context: step.Context, found: Findings) -> step.Result:

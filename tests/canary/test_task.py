@@ -343,6 +343,63 @@ def test_a_person_in_the_middle_wins(make: Make, monkeypatch: pytest.MonkeyPatch
     assert result.summary == "The canary stops: ana changed what is live meanwhile: looks odd"
 
 
+def test_another_split_is_the_same_canary(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    canary = make()
+    canary.begin()
+    began, ports = canary.pointer(), canary.toy.ports
+
+    def more() -> None:
+        release.begin_canary(ports, NAME, 2, 90, by="ana", why="faster")
+        canary.serve(Traffic(1), Traffic(2))
+
+    at(monkeypatch, more, lambda: None)
+    assert canary.run().parameters == PROMOTED
+    assert canary.found()["started"] == began.at
+    assert canary.pointer().previous == 1
+
+
+def test_a_canary_that_runs_again_begins_where_its_challenger_did(make: Make) -> None:
+    canary = make()
+    canary.begin()
+    canary.since = canary.pointer().at
+    canary.serve(Traffic(1), Traffic(2))
+    time.sleep(0.3)  # all of the traffic is before the second change
+    release.begin_canary(canary.toy.ports, NAME, 2, 90, by="ana", why="faster")
+    assert canary.run().parameters == PROMOTED
+    assert canary.found()["counts"]["challenger"]["requests"] == 200
+
+
+def test_a_split_that_moves_as_the_verdict_falls_does_not_stop_it(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    canary = make()
+    canary.begin()
+    canary.serve(Traffic(1), Traffic(2))
+    change, moved = PointerEndpoints.change, []
+
+    def late(self: PointerEndpoints, pointer: Pointer) -> Pointer:
+        if not moved:
+            moved.append(change(self, replace(self.pointer(NAME), split=90, by="ana", why="faster")))
+        return change(self, pointer)
+
+    monkeypatch.setattr(PointerEndpoints, "change", late)
+    assert canary.run().parameters == PROMOTED
+    assert [p.split for p in canary.toy.ports.endpoints.history(NAME)] == [0, 50, 90, 0]
+
+
+def test_the_same_challenger_that_was_aborted_and_began_anew_is_another_canary(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    canary = make()
+    canary.begin()
+    ports = canary.toy.ports
+
+    def anew() -> None:
+        release.abort(ports, NAME, by="ana", why="stop")
+        release.begin_canary(ports, NAME, 2, 50, by="ana", why="once more")
+
+    at(monkeypatch, anew)
+    assert canary.run().parameters == {"champion": "1", "state": "overtaken"}
+
+
 def test_a_person_who_is_faster_by_a_moment_wins(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     canary = make()
     canary.begin()
