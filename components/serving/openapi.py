@@ -64,7 +64,7 @@ def document(settings: Settings, case: str, champion: Served | None) -> dict[str
 
 
 def examples(served: Served | None) -> dict[str, Any]:
-    """One row: where a feature is an input itself, a usual value of it that training saw."""
+    """One row: of numbers a usual one that training saw; who has no token sees none of its texts and ids."""
     if served is None:
         return {}
     found = {one.name: _example(one, served.baseline.get(one.name, {})) for one in served.inputs.all}
@@ -75,8 +75,6 @@ def examples(served: Served | None) -> dict[str, Any]:
 def _example(one: Input, seen: Mapping[str, Any]) -> Any:
     if one.kind == "number" and seen.get("edges"):
         return float(f"{seen['edges'][len(seen['edges']) // 2]:.4g}")
-    if one.kind in ("string", "id") and seen.get("values"):
-        return seen["values"][0]
     return _PLAIN[one.kind]
 
 

@@ -85,8 +85,8 @@ def test_the_description_holds_the_inputs_and_an_example_that_is_answered(standi
     row = found["components"]["schemas"]["Row"]
     assert row["required"] == ["x", "z", "kind"]
     assert row["examples"] == [
-        {"x": pytest.approx(0, abs=0.3), "z": pytest.approx(0, abs=0.3), "kind": "p"}
-    ]  # of the baseline
+        {"x": pytest.approx(0, abs=0.3), "z": pytest.approx(0, abs=0.3), "kind": "text"}
+    ]  # numbers of the baseline, and no text of it
     for path in PATHS[:2]:
         content = found["paths"][path]["post"]["requestBody"]["content"]["application/json"]
         assert standing.ask(path, content["example"]).status == 200
