@@ -111,7 +111,8 @@ def _streamed(context: step.Context, plan: Plan, dead: DeadLetter) -> Streamed |
     if plan.log is None:
         return None
     lateness = seconds(context.operations.streaming.lateness)
-    return from_log.read(plans.journal(context.profile, plan.case.name), plan.log, plan.case, lateness, dead)
+    log = plans.journal(context.profile, plan.case.name)
+    return from_log.read(log, plan.log, plan.case, lateness, dead, context.scratch)
 
 
 def _read_events(
@@ -135,7 +136,8 @@ def _read_events(
         spill.add(table)
     intake.check("events")
     if streamed is not None:
-        spill.add(streamed.events)
+        for table in streamed.events():
+            spill.add(table)
     duplicate = spill.finish()
     context.say(f"events: {intake.read:,} rows, {intake.bad:,} bad, {dropped:,} dropped, {duplicate:,} duplicate")
     if not spill.counts():

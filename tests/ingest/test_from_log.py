@@ -6,12 +6,15 @@ import json
 from datetime import datetime, timedelta
 from typing import Any
 
+import pyarrow.compute as pc
 import pytest
 
 from components.adapters.local.log import Log
 from components.adapters.ports import Message
 from components.core.events import HISTORY
 from components.core.profile import Profile
+from components.ingest import from_log
+from components.ingest.spill import Spill
 from tests.ingest.conftest import Desk, csv_of, order
 
 DAY = 1440
@@ -70,6 +73,30 @@ def test_an_event_has_the_first_label_that_followed_it_and_no_other(desk: Desk) 
     assert desk.counts["labels"] == 1
     assert desk.counts["duplicate"] == 1
     assert desk.counts["late"] == 1, "the last copy's landing lies far behind the newest event"
+
+
+@pytest.mark.parametrize("together", [1, 2])
+def test_it_holds_some_events_at_once_and_all_labels_find_theirs(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, together: int
+) -> None:
+    monkeypatch.setattr(from_log, "BATCH", 4)
+    monkeypatch.setattr(from_log, "TOGETHER", together)
+    most: list[int] = []
+    add = Spill.add
+
+    def counted(self: Spill, table: pa.Table) -> None:
+        if (pc.min(table.column("_arrival")).as_py() or 0) >= 0:
+            most.append(table.num_rows)
+        add(self, table)
+
+    monkeypatch.setattr(Spill, "add", counted)
+    hours = list(range(3 * DAY, 4 * DAY, HOUR))
+    publish(desk, *(event(n) for n in hours[:12]), *(event(n) for n in hours[12:]), label(hours[22]), event(4 * DAY))
+    desk.run(purpose="fast")
+    rows = {int(row["id"]): row for row in desk.rows()}
+    assert sorted(n for n in rows if n >= 3 * DAY) == hours
+    assert {n: rows[n]["late"] for n in hours if rows[n]["late"] is not None} == {hours[22]: 7.0}
+    assert max(most) == 4 * together
 
 
 def test_every_record_of_source_and_log_is_accounted_for(desk: Desk) -> None:
