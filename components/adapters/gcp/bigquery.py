@@ -19,6 +19,8 @@ from components.core.errors import CaseError, SetupError
 
 _AT = re.compile(r"(?P<project>([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9])\.(?P<dataset>[A-Za-z0-9_]{1,1024})")
 _STREAMS = 4
+_JOB = 3600.0
+"""Seconds that a job may take."""
 
 
 class Dataset:
@@ -101,7 +103,11 @@ class Dataset:
 
     def change(self, text: str, **values: Any) -> None:
         """A statement that changes something, done."""
-        self.query(text, values).result(**self.calls)
+        self.done(self.query(text, values))
+
+    def done(self, job: Any) -> Any:
+        """A job's result, waited for."""
+        return job.result(retry=self.calls["retry"], timeout=_JOB)
 
     def load(self, target: Any, rows: pa.Table, job: str) -> None:
         """Appends the rows by one load job called `job`: all of them or none.
@@ -128,7 +134,7 @@ class Dataset:
                 begun = self.client.get_job(**known, **self.calls)
             except NotFound:
                 raise error from None
-        begun.result(retry=self.calls["retry"], timeout=3600.0)
+        self.done(begun)
 
     def read(self, table: str, columns: Sequence[str], where: str) -> pa.Table:
         """The columns of the rows that `where` chooses, by the Storage Read API; in no order."""

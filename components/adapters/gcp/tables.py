@@ -136,9 +136,9 @@ class CloudTables:
             try:
                 if not self._affordable(whole, values):
                     raise sql.not_one_select(asked)
-                done = self._dataset.query(whole, values, maximum_bytes_billed=self._most)
+                job = self._dataset.query(whole, values, maximum_bytes_billed=self._most)
                 fast = not emulated(BIGQUERY_EMULATOR)
-                return done.result(**self._dataset.calls).to_arrow(create_bqstorage_client=fast)
+                return self._dataset.done(job).to_arrow(create_bqstorage_client=fast)
             except (BadRequest, NotFound) as error:
                 remedy = f"Tables: {', '.join(tables) or 'none yet'}."
                 raise DataError("sql", "be a query that BigQuery runs", errors.said(error), remedy) from error
