@@ -6,7 +6,6 @@ What says how to ask is free (health, metadata, OpenAPI, the page); what answers
 from __future__ import annotations
 
 import hmac
-import traceback
 from collections.abc import Callable, Iterable, Mapping
 from time import perf_counter
 from urllib.parse import unquote
@@ -22,7 +21,7 @@ from components.serving.exchange import Exchange
 from components.serving.log import InferenceLog
 from components.serving.metrics import Metrics
 from components.serving.refusal import ABSENT, Refused
-from components.serving.say import say
+from components.serving.say import failed
 from components.serving.scoring import Call
 from components.serving.settings import Settings
 from components.serving.versions import Versions
@@ -82,7 +81,7 @@ class App:
         except Refused as refused:
             self._answer(exchange, route, refused.status, Reply(refusal.body(refused)), _hint(refused))
         except Exception as error:  # a mistake of ours is told as one, and the server goes on
-            say("ERROR", "a request failed", error=f"{type(error).__name__}: {error}", trace=traceback.format_exc())
+            failed(error)
             told = EsteiraError("server", "answer without an error", type(error).__name__, "See the server's log.")
             self._answer(exchange, route, 500, Reply(refusal.body(told)))
 

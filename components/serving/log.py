@@ -43,7 +43,7 @@ class InferenceLog:
     def __init__(self, blobs: Blobs, case: str, server: str) -> None:
         self._blobs, self._prefix = blobs, f"{log_prefix(case)}{server}/"
         self._lines: deque[bytes] = deque()
-        self._added = self._taken = 0
+        self._added = self._taken = self._lines_in = 0
         self._full = self._lost = self._told = self._number = 0
         self.written = self.failures = 0
         self._wake = threading.Event()
@@ -66,14 +66,19 @@ class InferenceLog:
             return
         self._lines.append(line)
         self._added += len(line)
+        self._lines_in += 1
         if waiting < SEGMENT <= waiting + len(line):
             self._wake.set()
 
     def close(self, patience: float = 10.0) -> None:
-        """Writes what waits and ends."""
+        """Writes what waits and ends; what is not written within `patience` seconds is lost, counted and told."""
         self._closing = True
         self._wake.set()
         self._thread.join(patience)
+        left = self._lines_in - self.written - self._lost
+        if left and self._thread.is_alive():
+            self._lost += left
+            say("ERROR", "the inference log was not written to its end", seconds=patience, lines=left)
 
     def _run(self) -> None:
         while not self._closing:

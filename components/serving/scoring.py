@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -17,7 +16,7 @@ from components.serving import refusal
 from components.serving.asked import Answers, Asked, Reply
 from components.serving.exchange import Exchange
 from components.serving.refusal import Refused
-from components.serving.say import say
+from components.serving.say import failed
 from components.serving.versions import Served
 
 MANY = 64
@@ -105,7 +104,7 @@ def fail(call: Call, error: Exception) -> None:
         call.status = 400
     else:
         call.status = 500
-        say("ERROR", "a request failed", error=f"{type(error).__name__}: {error}", trace=traceback.format_exc())
+        failed(error)
     if not isinstance(error, EsteiraError):
         error = EsteiraError("model", "score without an error", type(error).__name__, "See the server's log.")
     call.reply = Reply(refusal.body(error))

@@ -122,14 +122,20 @@ def test_a_model_that_fails_is_a_500_that_shows_nothing_of_it(
     world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     def fails(self: Scorer, columns: Columns) -> Predictions:
-        raise RuntimeError("of the model")
+        raise RuntimeError(f"of the model: {columns['x']}") from ValueError("a value")
 
     monkeypatch.setattr(Scorer, "predict", fails)
     world.turns(lambda calls: world.ask(calls, "a", {"instances": [row(1)]}))
     status, told = world.answers["a"]
     assert status == 500
     assert told["error"] == "'model' must score without an error. Got 'RuntimeError'. See the server's log."
-    assert "RuntimeError: of the model" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "of the model" not in said
+    assert "a value" not in said
+    trace = orjson.loads(said)["trace"]
+    assert [one["type"] for one in trace] == ["RuntimeError", "ValueError"]
+    assert trace[0]["frames"][-1].startswith(__file__)
+    assert trace[0]["frames"][-1].endswith(" fails")
 
 
 def test_no_call_of_the_model_on_the_loop_is_large(world: World):

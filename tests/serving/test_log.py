@@ -108,6 +108,22 @@ def test_a_segment_that_cannot_be_written_is_dropped_counted_and_told(
     assert (told["lines"], "No space left" in told["error"]) == (1, True)
 
 
+def test_what_is_not_written_by_the_end_is_counted_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    blobs = Blocked(tmp_path)
+    log = InferenceLog(blobs, "toy", "host-1")
+    log.add(LINE)
+    log.start()
+    log._wake.set()
+    assert blobs.tried.wait(30)
+    log.add(LINE)
+    log.close(patience=0.01)
+    assert (log.written, log.dropped) == (0, 2)
+    told = json.loads(capsys.readouterr().err)
+    assert (told["message"], told["lines"]) == ("the inference log was not written to its end", 2)
+    blobs.gate.set()
+    log._thread.join(30)
+
+
 def test_each_run_of_a_server_has_a_name_of_its_own_that_a_table_window_takes():
     names = {logs.server_name() for _ in range(20)}
     assert len(names) == 20
