@@ -16,17 +16,18 @@ import pyarrow as pa
 from components.adapters.ports import Tables
 from components.core import inference
 from components.core.errors import DataError
+from pipelines.launch.beside import Beside
 
 PACE = 0.02
 """Seconds between two calls."""
 _TIMEOUT = 10.0
 
 
-class Caller(threading.Thread):
+class Caller(Beside):
     """Calls from `__enter__` to `__exit__`, in a thread of its own. `answers` counts by HTTP status, or error."""
 
     def __init__(self, url: str, token: str, tables: Tables, case: str) -> None:
-        super().__init__(name="caller", daemon=True)
+        super().__init__("caller", self._calls)
         self.answers: dict[str, int] = Counter()
         self._place, self._token, self._tables, self._table = urlsplit(url).netloc, token, tables, inference.table(case)
         self._ended = threading.Event()
@@ -39,7 +40,7 @@ class Caller(threading.Thread):
         self._ended.set()
         self.join()
 
-    def run(self) -> None:
+    def _calls(self) -> None:
         connection = http.client.HTTPConnection(self._place, timeout=_TIMEOUT)
         calls, rows = 0, list[dict[str, Any]]()
         while not self._ended.wait(PACE):

@@ -6,7 +6,6 @@ is touched. Everything that it starts has ended when it returns.
 
 from __future__ import annotations
 
-import shutil
 import socket
 import subprocess
 import threading
@@ -28,17 +27,16 @@ from components.core import case as case_files
 from components.core import events, periods
 from components.core.case import CaseFile, seconds
 from components.core.errors import DataError, SetupError
-from components.core.profile import Profile, TrackingAddress
+from components.core.profile import Profile
 from components.streaming.loop import GROUP
 from pipelines.launch import cases, producer, run, serve, stream
+from pipelines.launch.beside import Beside
 from pipelines.launch.caller import Caller
+from pipelines.launch.own_folder import own_folder
 from pipelines.launch.producer import AT_ONCE, Pace
 from pipelines.launch.replay import Faults, Schedule, schedule
 from pipelines.launch.run import Finished
 
-FOLDER = "rehearsal"
-_BROUGHT = ("blobs/pointers", "blobs/bundles", "blobs/operations", "registry", "mlflow.db")
-"""What of the profile's root a rehearsal begins with."""
 _PATIENCE = 20.0
 """Seconds until what was started is ready, or what was asked to end has ended."""
 
@@ -74,11 +72,17 @@ def rehearse(name: str, profile: Profile, wishes: Wishes, out: Console) -> Rehea
 
     Raises
     ------
-    CaseError, DataError, SetupError
-        Before anything runs, or because a part of it did not start.
+    CaseError, ConflictError, DataError, SetupError
+        Before anything runs (another rehearsal may be under way), or because a part of it did not start.
+    RunError
+        Producer or caller ended before their time.
     """
     file = case_files.load(cases.find(name))
-    own = _own_folder(profile, file.name)
+    with own_folder(profile, file.name) as own:
+        return _rehearsed(name, file, own, wishes, out)
+
+
+def _rehearsed(name: str, file: CaseFile, own: Profile, wishes: Wishes, out: Console) -> Rehearsed:
     plan = _plan(file, own, wishes, out)
     if Connected(own).endpoints.pointer(file.name).champion is None:
         out.print("There is no champion yet: the batch pipeline makes the first.", highlight=False)
@@ -90,27 +94,10 @@ def rehearse(name: str, profile: Profile, wishes: Wishes, out: Console) -> Rehea
         caller = stack.enter_context(Caller(url, token, Connected(own).tables, file.name))
         out.print(f"server at {url}, stream and producer beside it; logs in {own.root}/logs", highlight=False)
         finished = run.run(name, "fast", profile=own, out=out)
+    published.thread.check()
+    caller.check()
     note = Log(own.path("events") / file.name).committed(GROUP)[1]
     return Rehearsed(finished, published.sent, note.get("counts", {}), dict(caller.answers))
-
-
-def _own_folder(profile: Profile, case: str) -> Profile:
-    """The rehearsal's profile, its folder begun anew."""
-    root = Path(profile.root)
-    home = root / FOLDER
-    if home.is_dir():
-        shutil.rmtree(home)
-    home.mkdir(parents=True)
-    if Connected(profile).endpoints.pointer(case).champion is not None:
-        for part in _BROUGHT:
-            source, target = root / part, home / part
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if source.is_dir():
-                shutil.copytree(source, target)
-            elif source.is_file():
-                shutil.copy2(source, target)
-    (home / "logs").mkdir()
-    return profile.model_copy(update={"root": str(home), "tracking": TrackingAddress(adapter="none")})
 
 
 @dataclass(frozen=True)
@@ -151,22 +138,20 @@ def _score_start(times: Any, split: case_files.Split) -> int:
 
 @dataclass
 class _Published:
+    thread: Beside
     sent: int = 0
 
 
 @contextmanager
 def _published(ports: Connected, topic: str, plan: _Plan, rate: float, out: Console) -> Iterator[_Published]:
     """The first part is out when this yields; the rest follows in a thread once there is a challenger."""
-    done, stop = _Published(), threading.Event()
+    stop = threading.Event()
 
     def said(sent: int) -> None:
         done.sent = sent
 
     def said_more(sent: int) -> None:
         done.sent = plan.ready + sent
-
-    producer.publish(ports.events, topic, plan.messages.part(0, plan.ready), AT_ONCE, stop, said)
-    out.print(f"{plan.ready:,} messages published from {events.iso(plan.first)} on", highlight=False)
 
     def rest() -> None:
         own = Connected(ports.profile)
@@ -175,13 +160,15 @@ def _published(ports: Connected, topic: str, plan: _Plan, rate: float, out: Cons
                 return
         producer.publish(own.events, topic, plan.messages.part(plan.ready), Pace(rate), stop, said_more)
 
-    thread = threading.Thread(target=rest, name="producer")
-    thread.start()
+    done = _Published(Beside("producer", rest))
+    producer.publish(ports.events, topic, plan.messages.part(0, plan.ready), AT_ONCE, stop, said)
+    out.print(f"{plan.ready:,} messages published from {events.iso(plan.first)} on", highlight=False)
+    done.thread.start()
     try:
         yield done
     finally:
         stop.set()
-        thread.join()
+        done.thread.join()
 
 
 @contextmanager

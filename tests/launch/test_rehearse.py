@@ -1,0 +1,52 @@
+"""A rehearsal has its folder alone, and what works beside it does not end unheard."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from components.core.errors import ConflictError, RunError
+from components.core.profile import Profile
+from pipelines.launch.caller import Caller
+from pipelines.launch.own_folder import own_folder
+
+
+def test_a_second_rehearsal_is_refused_and_leaves_the_first_ones_folder(tmp_path: Path) -> None:
+    profile = Profile(root=str(tmp_path))
+    with own_folder(profile, "toy") as own:
+        kept = Path(own.root) / "logs" / "server.log"
+        kept.write_text("said")
+        with pytest.raises(ConflictError) as caught, own_folder(profile, "toy"):
+            pass
+        assert kept.read_text() == "said"
+    assert str(caught.value) == (
+        f"{tmp_path}/rehearsal: 'rehearsal' must be alone in its folder. Got 'another one under way'. "
+        "Wait for its end, or take a profile with another root."
+    )
+
+
+def test_each_rehearsal_begins_anew(tmp_path: Path) -> None:
+    profile = Profile(root=str(tmp_path))
+    for _ in range(2):
+        with own_folder(profile, "toy") as own:
+            home = Path(own.root)
+            assert sorted(path.name for path in home.iterdir()) == ["lock", "logs"]
+            (home / "logs" / "server.log").touch()
+            (home / "mlflow.db").touch()
+
+
+def test_a_caller_that_ends_in_an_error_says_so_at_the_end() -> None:
+    def broken(_: str) -> list[str]:
+        raise OSError(5, "Input/output error")
+
+    tables: Any = SimpleNamespace(windows=broken)
+    with Caller("http://127.0.0.1:9", "token", tables, "toy") as caller:
+        caller.join(30)
+    with pytest.raises(RunError) as caught:
+        caller.check()
+    assert str(caught.value) == (
+        "'caller' must work until the run ends. Got 'OSError: [Errno 5] Input/output error'. Mend it, and run again."
+    )
