@@ -28,6 +28,7 @@ _ARRIVED = ""
 """An attribute that no producer can give."""
 _EVERY = 1024
 """Records between two marks of the index."""
+_Record = tuple[int, bytes]
 
 
 def encode(message: Message) -> bytes:
@@ -62,22 +63,8 @@ class Segment:
         at, position = self._nearest(offset)
         with open(self.path, "rb", buffering=_BUFFER) as file:
             file.seek(position)
-            while True:
-                header = file.read(_HEADER)
-                if len(header) < _HEADER:
-                    return
-                attributes, data, checksum = _SIZES.unpack_from(header)
-                if zlib.crc32(header[: _SIZES.size]) != _CHECK.unpack_from(header, _SIZES.size)[0]:
-                    if self._unwritten(file, position, _HEADER):
-                        return
-                    raise self._altered(at, position)
-                body = file.read(attributes + data)
-                if len(body) < attributes + data:
-                    return
-                if zlib.crc32(body) != checksum:
-                    if self._unwritten(file, position, _HEADER + len(body)):
-                        return
-                    raise self._altered(at, position)
+            while (record := self._record(file, at, position)) is not None:
+                attributes, body = record
                 found, position = at, position + _HEADER + len(body)
                 at += 1
                 self._passed(at, position)
@@ -102,15 +89,23 @@ class Segment:
         """So many records of `size` bytes altogether were written behind the tail."""
         self._passed(self.tail[0] + records, self.tail[1] + size)
 
-    @staticmethod
-    def _unwritten(file: BinaryIO, position: int, size: int) -> bool:
-        """Whether the file is zero from within the `size` bytes at `position` to its end."""
-        file.seek(position)
-        written = len(file.read(size).rstrip(b"\0"))
-        while written < size and (more := file.read(_BUFFER)):
-            if more.strip(b"\0"):
-                return False
-        return written < size
+    def _record(self, file: BinaryIO, at: int, position: int) -> _Record | None:
+        """How many bytes its attributes have, and its body: of the record that begins here; None where it is torn."""
+        header = file.read(_HEADER)
+        if len(header) < _HEADER:
+            return None
+        attributes, data, checksum = _SIZES.unpack_from(header)
+        size = _HEADER
+        if zlib.crc32(header[: _SIZES.size]) == _CHECK.unpack_from(header, _SIZES.size)[0]:
+            body = file.read(attributes + data)
+            if len(body) < attributes + data:
+                return None
+            if zlib.crc32(body) == checksum:
+                return attributes, body
+            size += len(body)
+        if _unwritten(file, position, size):
+            return None
+        raise self._altered(at, position)
 
     def _nearest(self, offset: int) -> tuple[int, int]:
         """The last known place at or before `offset`."""
@@ -127,3 +122,13 @@ class Segment:
         remedy = f"Restore the segment from a copy. Offset {offset} is the first that is lost."
         value = f"other bytes at {position}, offset {offset}"
         return ArtifactError(self.path.name, "hold its records as they were written", value, remedy, where="log")
+
+
+def _unwritten(file: BinaryIO, position: int, size: int) -> bool:
+    """Whether the file is zero from within the `size` bytes at `position` to its end."""
+    file.seek(position)
+    written = len(file.read(size).rstrip(b"\0"))
+    while written < size and (more := file.read(_BUFFER)):
+        if more.strip(b"\0"):
+            return False
+    return written < size
