@@ -7,7 +7,8 @@ import json
 import signal
 import sys
 import tempfile
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from components.core.profile import Profile
 from components.streaming.loop import GROUP, Limits, Loop, Status
 from components.streaming.mirror import Mirror
 from components.streaming.progress import Progress, summary
+from components.streaming.retention import Retention
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -39,6 +41,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--bundle", required=True, help="the digest of the case's bundle")
     parser.add_argument("--profile", required=True, help="the profile as JSON")
     parser.add_argument("--lateness", required=True, type=int, help="seconds")
+    parser.add_argument("--retention", type=int, help="seconds that the log keeps what is done with; else for ever")
     parser.add_argument("--until-idle", type=float, help="end after this many seconds without a message")
     parser.add_argument("--most", type=int, help="end after this many messages")
     parser.add_argument("--json", action="store_true", help="the last status as JSON")
@@ -57,23 +60,41 @@ def run(asked: argparse.Namespace) -> Status:
     def stop(*_: object) -> None:
         limits.stopped = True
 
-    def failed(error: EsteiraError) -> None:
-        limits.failure = error
-
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     progress = Progress(case.name)
-    with closing(hold(folder / "groups" / f".{GROUP}.lock", GROUP)):
-        mirror = None
-        if profile.events.adapter == "pubsub":
-            mirror = Mirror(ports.events, Log(folder), case.name, GROUP, progress.say, failed)
-            mirror.start()
+    retention = Retention(Log(folder), asked.retention, progress.say)
+
+    def report(status: Status) -> None:
+        progress.report(status)
+        retention.report(status)
+
+    with (
+        closing(hold(folder / "groups" / f".{GROUP}.lock", GROUP)),
+        _fed(profile, ports, case.name, limits, progress.say),
+    ):
         try:
-            return Loop(ports, Log(folder), case, asked.lateness, progress.say, progress.report).run(limits)
+            return Loop(ports, Log(folder), case, asked.lateness, progress.say, report).run(limits)
         finally:
-            if mirror is not None:
-                mirror.stop()
             progress.end()
+
+
+@contextmanager
+def _fed(profile: Profile, ports: Connected, case: str, limits: Limits, say: Callable[[str], None]) -> Iterator[None]:
+    """While a topic elsewhere is copied into the log; a log that is the topic itself needs none."""
+    if profile.events.adapter != "pubsub":
+        yield
+        return
+
+    def failed(error: EsteiraError) -> None:
+        limits.failure = error
+
+    mirror = Mirror(ports.events, Log(profile.path("events") / case), case, GROUP, say, failed)
+    mirror.start()
+    try:
+        yield
+    finally:
+        mirror.stop()
 
 
 if __name__ == "__main__":

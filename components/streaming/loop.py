@@ -18,7 +18,7 @@ from components.core.case import Case
 from components.core.enrich import reach
 from components.core.errors import EsteiraError
 from components.streaming import served as versions
-from components.streaming.checkpoints import Checkpoints
+from components.streaming.checkpoints import Checkpoints, Place
 from components.streaming.judge import NEVER
 from components.streaming.references import References
 from components.streaming.served import Served
@@ -52,6 +52,8 @@ class Status:
     """Seconds that the oldest of them has waited."""
     seconds: float
     versions: str
+    needed: int
+    """The offset from which a restart reads."""
     by_version: dict[int, int]
 
 
@@ -148,7 +150,10 @@ class Loop:
         shown = self._steps.served.shown() if self._steps is not None else "no champion yet"
         behind, seconds = end - self._offset, now - self._started
         return Status(
-            self._offset, self._counts, self._read, behind, lag, seconds, shown, dict(sorted(self._by_version.items()))
+            *(self._offset, self._counts, self._read, behind, lag, seconds, shown),
+            # Before a version is loaded nobody knows how far back its windows go.
+            needed=self._begin()[0] if self._steps is not None else self._log.first,
+            by_version=dict(sorted(self._by_version.items())),
         )
 
     def _pull(self, limits: Limits) -> list[Message]:
@@ -211,14 +216,17 @@ class Loop:
 
     def _rebuilt(self, steps: Steps) -> State:
         """The state at the offset, from the messages before it."""
-        place = self._checkpoints.begin(self._largest, self._keep, self._lateness * 1_000_000)
-        offset, largest = place if place is not None else (self._log.first, NEVER)
+        offset, largest = self._begin()
         state = State.nothing(largest)
         while offset < self._offset:
             messages = self._log.read(offset, min(_AGAIN, self._offset - offset))
             state = steps.remember(state, messages, offset)
             offset += len(messages)
         return state
+
+    def _begin(self) -> Place:
+        place = self._checkpoints.begin(self._largest, self._keep, self._lateness * 1_000_000)
+        return place if place is not None else (self._log.first, NEVER)
 
     def _tell(self, text: str) -> None:
         """Once, until there is something else to tell."""

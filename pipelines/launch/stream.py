@@ -54,6 +54,8 @@ def prepare(name: str, profile: Profile, ports: Ports, wishes: Wishes) -> Launch
     lateness = seconds(taken.file.streaming.lateness)
     arguments = ["-m", "components.streaming", "--bundle", taken.bundle, "--profile", profile.to_json()]
     arguments += ["--lateness", str(lateness)]
+    if taken.file.streaming.retention is not None:
+        arguments += ["--retention", str(seconds(taken.file.streaming.retention))]
     if wishes.idle is not None:
         arguments += ["--until-idle", str(wishes.idle)]
     if wishes.most is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,15 @@ def test_it_hands_over_the_snapshot_of_the_case_and_its_lateness(profile: Profil
     assert Profile.from_json(asked.profile) == profile
     assert (asked.lateness, asked.until_idle, asked.most, asked.json) == (600, 2.5, 100, True)
     assert launch.variables["PATH"].split(os.pathsep)[0] == str(launch.python.parent)
+
+
+def test_it_hands_over_how_long_the_log_keeps_messages(profile: Profile, tmp_path: Path) -> None:
+    folder = tmp_path / "case"
+    shutil.copytree(FLIGHTS, folder)
+    text = (folder / "case.yaml").read_text()
+    (folder / "case.yaml").write_text(text + "\nstreaming: {retention: 2h}\n")
+    launch = stream.prepare(str(folder), profile, Connected(profile), stream.Wishes())
+    assert _parse(list(launch.arguments[2:])).retention == 7200
 
 
 def test_without_limits_it_goes_on(profile: Profile) -> None:

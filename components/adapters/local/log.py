@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -113,14 +114,17 @@ class Log:
         data = json.dumps({"offset": offset, "note": dict(note or {})}, sort_keys=True, allow_nan=False)
         atomic_write(self._group(group), data.encode())
 
-    def trim(self, before: int) -> int:
-        """Deletes whole segments of offsets below `before` that every group has committed; the first one kept."""
+    def trim(self, before: int, *, older: float = math.inf) -> int:
+        """Deletes whole segments of offsets below `before` that every group has committed; the first one kept.
+
+        Those stay that were appended to at `older` (seconds since 1970) or after.
+        """
         with self._locked():
             groups = [path.stem for path in (self.folder / "groups").glob("[!.]*.json")]
             limit = min([before, *(self.committed(group)[0] for group in groups)])
             segments = self._segments()
             for segment, following in pairwise(segments):
-                if following.first > limit:
+                if following.first > limit or segment.path.stat().st_mtime >= older:
                     break
                 segment.path.unlink()
             return self.first
