@@ -90,7 +90,7 @@ class Segment:
         self._passed(self.tail[0] + records, self.tail[1] + size)
 
     def _record(self, file: BinaryIO, at: int, position: int) -> _Record | None:
-        """How many bytes its attributes have, and its body: of the record that begins here; None where it is torn."""
+        """The record that begins here: how many bytes its attributes have, and its body; None where it is torn."""
         header = file.read(_HEADER)
         if len(header) < _HEADER:
             return None
