@@ -20,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Machine-learning pipelines for tabular models: trained, gated, deployed, watched, rolled back.",
     epilog="Exit codes: 0 done, 1 unexpected, 2 case or parameter, 3 data, 4 artifact, 5 model, 6 conflict, "
-    "7 setup, 8 a step failed.",
+    "7 setup, 8 a step failed, 130 interrupted.",
 )
 
 
@@ -50,7 +50,11 @@ def run(
     out = Console(file=sys.stderr if as_json else sys.stdout)
     chosen = profiles.load(profile)
     found = references.load(images) if runner == "docker" else None
-    finished = launch.run(case, pipeline, profile=chosen, start=start, stop=stop, out=out, images=found)
+    try:
+        finished = launch.run(case, pipeline, profile=chosen, start=start, stop=stop, out=out, images=found)
+    except KeyboardInterrupt:
+        typer.echo("esteira: interrupted; `esteira runs list` names the run, `esteira runs retry` repeats it", err=True)
+        raise typer.Exit(130) from None
     if as_json:
         echo_json({**asdict(finished.record), "report_page": str(finished.report)})
     else:

@@ -183,7 +183,13 @@ def load(name: str, folder: Path | None = None) -> Profile:
     """
     place = (folder or Path.cwd() / "profiles") / f"{name}.yaml"
     if place.is_file():
-        data = yaml.safe_load(place.read_text(encoding="utf-8")) or {}
+        try:
+            data = yaml.safe_load(place.read_text(encoding="utf-8")) or {}
+        except yaml.YAMLError as error:
+            told = " ".join(str(error).split())
+            raise CaseError(place.name, "be YAML", told, "Mend the line that is named.", where=str(place)) from error
+        if not isinstance(data, dict):
+            raise CaseError(place.name, "be a mapping of keys", data, "See docs/profile.md.", where=str(place))
         profile = validate(Profile, {"name": name, **data}, where=str(place))
     elif name == "local":
         profile = Profile()

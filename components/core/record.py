@@ -72,6 +72,15 @@ class RunRecord:
         return tuple(n for n in self.route if self.step(n).state in ("failed", "killed"))
 
     @property
+    def state(self) -> str:
+        """The run's state in one word: running, done, failed, cancelled, or incomplete, where no step says why."""
+        if self.failed and not self.cancelled:
+            return "failed"
+        if self.ended is None:
+            return "running"
+        return "done" if self.whole else "cancelled" if self.cancelled else "incomplete"
+
+    @property
     def whole(self) -> bool:
         """Whether every step of the route has ended well; one that never started has not."""
         return all(self.step(n).state in ("done", "reused") for n in self.route)

@@ -71,5 +71,5 @@ def _or(default: T, read: Callable[[], T]) -> T:
 
 
 def _summary(told: Sequence[str], happened: Sequence[str], failed: Sequence[str]) -> str:
-    what = f"Told of {' and '.join(told)}" if told else f"Nobody asked to be told of {' and '.join(happened)}"
+    what = f"Told of {' and '.join(told)}" if told else f"Nobody is to be told of: {', '.join(happened)}"
     return "; ".join([what, *failed])

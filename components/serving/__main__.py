@@ -125,4 +125,4 @@ if __name__ == "__main__":
         sys.exit(error.exit_code)
     except OSError as error:
         say("ERROR", f"the server does not start: {error}")
-        sys.exit(1)
+        os._exit(1)  # a version that is being loaded in its thread would abort the interpreter's own end

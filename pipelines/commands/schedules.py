@@ -104,7 +104,10 @@ def schedule_show(
         found = scheduling.shown(case, name, to, profile)
         echo_json(found)
         return
-    for line in scheduling.said(case, name, profile, crontab=crontab):
+    lines = scheduling.said(case, name, profile, crontab=crontab)
+    if not lines:
+        typer.echo(f"{case} has no schedules: add them to case.yaml", err=True)
+    for line in lines:
         typer.echo(line)
 
 

@@ -21,6 +21,8 @@ STYLES = {
     "killed": ("✗", "bold red"),
     "running": ("…", "yellow"),
     "not started": ("·", "dim"),
+    "cancelled": ("✗", "yellow"),
+    "incomplete": ("·", "yellow"),
 }
 
 
@@ -132,7 +134,10 @@ def closing(console: Console, record: RunRecord, report: Path) -> None:
         )
         console.print(f"{name} {step.state}: {reason}", style="bold red", soft_wrap=True, highlight=False)
     never = [name for name in record.route if record.step(name).state == "not started"]
-    if never and not record.failed:
+    if record.cancelled:
+        console.print(f"cancelled: esteira runs retry {record.job}", style="yellow", soft_wrap=True, highlight=False)
+    elif never and not record.failed:
         text = f"not started: {', '.join(never)}. No step says why: see kfp.log beside the artifacts."
         console.print(text, style="bold red", soft_wrap=True, highlight=False)
-    console.print(f"report   {report}", soft_wrap=True, highlight=False)
+    if report.is_file():
+        console.print(f"report   {report}", soft_wrap=True, highlight=False)

@@ -27,7 +27,7 @@ def own_folder(profile: Profile, case: str) -> Iterator[Profile]:
     ConflictError
         Another rehearsal is under way there.
     """
-    home = Path(profile.root) / FOLDER
+    home = Path(profile.root) / FOLDER / case
     home.mkdir(parents=True, exist_ok=True)
     with open(home / _LOCK, "ab") as lock:
         try:

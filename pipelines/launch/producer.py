@@ -80,16 +80,22 @@ def read(case: Case, ports: Ports, start: int | None = None, stop: int | None = 
     listing = ports.sources.listing(case.source.path)
     intake = Intake(case.source, case.columns, listing, _Nowhere(), lambda _: None)
     tables = [events.schema(case).empty_table()]
+    newest: int | None = None
     with tempfile.TemporaryDirectory() as scratch:
         for rows in intake.rows(ports.sources, Path(scratch)):
             valid = [rows.table.column(name).is_valid() for name in case.require]
             there = np.logical_and.reduce([np.ones(rows.table.num_rows, dtype=bool), *map(np.asarray, valid)])
-            tables.append(_within(events.derive(rows.filter(there).table, case)[0], start, stop))
+            table = events.derive(rows.filter(there).table, case)[0]
+            if table.num_rows:
+                last = pc.max(table.column(events.EVENT_TIME)).cast(pa.int64()).as_py()
+                newest = last if newest is None else max(newest, last)
+            tables.append(_within(table, start, stop))
     found = _unique(pa.concat_tables(tables))
     if not found.num_rows:
         ends = [events.iso(moment) if moment is not None else "open" for moment in (start, stop)]
         rule = f"have an event from {ends[0]} to {ends[1]}"
-        raise DataError("source", rule, "none", "Name another window by --from and --to.", where=case.source.path)
+        got = "none" if newest is None else f"the newest at {events.iso(newest)}"
+        raise DataError("source", rule, got, "Name another window by --from and --to.", where=case.source.path)
     return found
 
 

@@ -127,7 +127,7 @@ def shown(case: str, name: str | None, to: str, profile: str) -> list[dict[str, 
 
 
 def said(case: str, name: str | None, profile: str, *, crontab: bool) -> list[str]:
-    """The case's own schedules, as lines for a person or for crontab."""
+    """The case's own schedules, as lines for a person or for crontab; none where it has none."""
     file = case_files.load(cases.find(case))
     names = list(file.schedules) if name is None else [name]
     if crontab:
@@ -137,7 +137,7 @@ def said(case: str, name: str | None, profile: str, *, crontab: bool) -> list[st
         found = schedule.declared(file, one)
         paused = ", paused" if found.paused else ""
         lines.append(f"{one}: {found.pipeline} at {found.cron} {found.time_zone}, {found.concurrency} at once{paused}")
-    return lines or [f"{file.name} has no schedules: add them to case.yaml"]
+    return lines
 
 
 def change(case: str, name: str, to: str, profile: str, verb: str) -> str:

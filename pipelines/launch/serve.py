@@ -5,13 +5,14 @@ from __future__ import annotations
 import ipaddress
 import os
 import secrets
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 
 from components import types
 from components.core import case as case_files
 from components.core.case import CaseFile
-from components.core.errors import CaseError
+from components.core.errors import CaseError, SetupError
 from components.core.profile import Profile
 from pipelines.launch import cases, environments
 
@@ -54,7 +55,21 @@ def prepare(name: str, profile: Profile, wishes: Wishes) -> Launch:
     """
     file = case_files.load(cases.find(name))
     variables, made = _access(wishes)
+    _check_free(wishes)
     return Launch(file.name, environments.python(types.SERVER), variables | _told(file, profile, wishes), made)
+
+
+def _check_free(wishes: Wishes) -> None:
+    """Told before a token is shown; the server looks again."""
+    family = socket.AF_INET6 if ":" in wishes.host else socket.AF_INET
+    try:
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((wishes.host, wishes.port))
+    except OSError as error:
+        place = f"{wishes.host}:{wishes.port}"
+        remedy = f"Choose another by --host and --port: {error.strerror or error}."
+        raise SetupError("address", "be free to listen on", place, remedy, where="serve") from error
 
 
 def _told(file: CaseFile, profile: Profile, wishes: Wishes) -> dict[str, str]:

@@ -119,6 +119,7 @@ def comparison(compared: Comparison, first: int, second: int) -> None:
         difference = f"{two - one:+.4g}" if one is not None and two is not None else ""
         result.add_row(name, _number(one), _number(two), difference)
     out.print(result)
+    out.print("metrics: each version's on its own validation periods; the gate compares on the same rows", style="dim")
     if compared.settings:
         settings = _table("setting", f"version {first}", f"version {second}")
         for key, old, new in compared.settings:
@@ -136,10 +137,10 @@ def runs(found: Sequence[RunRecord]) -> None:
         return
     result = _table("run", "case", ">time", "state")
     for record in found:
-        state = _state(record)
+        state = record.state
         sign, style = STYLES[state]
         seconds = record.ended - record.started if record.ended and record.started else None
-        word = f"{sign} {'failed: ' + ', '.join(record.failed) if record.failed else state}"
+        word = f"{sign} {state}" + (f": {', '.join(record.failed)}" if state == "failed" else "")
         cells = (record.job, record.case, shown.duration(seconds))
         result.add_row(*cells, Text(word, style=style))
     _out().print(result)
@@ -175,9 +176,3 @@ def replayed(sent: Mapping[str, Any]) -> None:
     told = [f"{sent['sent']:,} messages to {sent['topic']} in {shown.duration(sent['seconds'])}{end}"]
     told += [f"{sent[name]:,} {name}" for name in ("events", "labels", "duplicates", "bad", "late") if sent[name]]
     _out().print(": ".join([told[0], ", ".join(told[1:])]), highlight=False)
-
-
-def _state(record: RunRecord) -> str:
-    if record.failed:
-        return "failed"
-    return "done" if record.ended else "running"

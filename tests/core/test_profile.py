@@ -142,3 +142,16 @@ def test_what_holds_no_url_is_named(alerts: dict[str, str], text: str) -> None:
     with pytest.raises(SetupError) as caught:
         Profile.model_validate({"alerts": alerts}).alerts.webhook_url()
     assert str(caught.value) == f"{text} Set it where the steps run."
+
+
+@pytest.mark.parametrize("text", ["vertex: [1", "a: b: c"])
+def test_a_file_that_is_no_yaml_is_told_with_its_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "dev.yaml").write_text(text)
+    with pytest.raises(CaseError, match=r"dev.yaml: 'dev.yaml' must be YAML. Got '.*line 1.*'. Mend the line"):
+        profile.load("dev", tmp_path)
+
+
+def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "dev.yaml").write_text("- local")
+    with pytest.raises(CaseError, match="'dev.yaml' must be a mapping of keys"):
+        profile.load("dev", tmp_path)

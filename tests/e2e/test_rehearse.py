@@ -66,7 +66,7 @@ def ran(flights_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Ran:
     command = [str(ESTEIRA), "rehearse", "flights", "--rate", "150", "--json"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return Ran(json.loads(done.stdout), folder / ".esteira" / "rehearsal")
+    return Ran(json.loads(done.stdout), folder / ".esteira" / "rehearsal" / "flights")
 
 
 def test_every_step_of_the_fast_route_is_done_beside_a_living_stream(ran: Ran) -> None:
@@ -110,4 +110,5 @@ def test_the_server_answered_every_call(ran: Ran) -> None:
 
 
 def test_nothing_outside_of_the_rehearsal_was_made(ran: Ran) -> None:
-    assert [path.name for path in ran.home.parent.iterdir()] == ["rehearsal"]
+    assert [path.name for path in ran.home.parent.parent.iterdir()] == ["rehearsal"]
+    assert [path.name for path in ran.home.parent.iterdir()] == ["flights"]

@@ -23,7 +23,7 @@ def test_a_second_rehearsal_is_refused_and_leaves_the_first_ones_folder(tmp_path
             pass
         assert kept.read_text() == "said"
     assert str(caught.value) == (
-        f"{tmp_path}/rehearsal: 'rehearsal' must be alone in its folder. Got 'another one under way'. "
+        f"{tmp_path}/rehearsal/toy: 'rehearsal' must be alone in its folder. Got 'another one under way'. "
         "Wait for its end, or take a profile with another root."
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from components import types
-from components.core.errors import CaseError
+from components.core.errors import CaseError, SetupError
 from components.core.profile import Profile
 from pipelines.launch import environments, serve
 from pipelines.launch.serve import Wishes
@@ -75,6 +76,13 @@ def test_no_token_is_asked_for_on_a_loopback_address(profile: Profile, host: str
 def test_and_on_no_other(profile: Profile, host: str):
     with pytest.raises(CaseError, match="'--no-auth' must be used on a loopback address only"):
         serve.prepare(str(FLIGHTS), profile, Wishes(host, auth=False))
+
+
+def test_an_address_in_use_is_told_before_a_token_is_shown(profile: Profile):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(SetupError, match=f"'address' must be free to listen on. Got '127.0.0.1:{port}'. Choose"):
+            serve.prepare(str(FLIGHTS), profile, Wishes(port=port))
 
 
 def test_a_token_file_that_is_not_there_is_named(profile: Profile, tmp_path: Path):

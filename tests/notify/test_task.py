@@ -179,7 +179,7 @@ def test_a_run_that_went_well_tells_nobody_who_did_not_ask(world: Callable[..., 
     here.ran(evaluate={"parameters": ACCEPTED}, monitor={"parameters": {"drift": "insufficient data"}})
     result, alerts = here.told()
     assert alerts == []
-    assert result.summary == "Nobody asked to be told of success"
+    assert result.summary == "Nobody is to be told of: success"
     assert here.page().startswith("<!doctype html>")
 
 
@@ -198,7 +198,7 @@ def test_an_event_that_nobody_asked_for_is_not_told(world: Callable[..., World],
     here.ran(monitor={"state": "failed", "error": "x"})
     result, alerts = here.told("FAILED")
     assert alerts == []
-    assert result.summary == "Nobody asked to be told of failure"
+    assert result.summary == "Nobody is to be told of: failure"
 
 
 def test_each_run_of_it_tells_again(world: Callable[..., World]) -> None:
