@@ -148,7 +148,7 @@ function inputs() {
     const line = $('inputs').insertRow()
     const missing = words.includes('null is missing'), head = make('th', name)
     head.append(make('small', words.filter(word => word !== 'null is missing').join('; ')))
-    const cells = [kind, missing ? 'null' : 'no', JSON.stringify(row.examples[0][name])]
+    const cells = [kind, missing ? 'yes' : 'no', JSON.stringify(row.examples[0][name])]
     line.append(head, ...cells.map(text => make('td', text)))
   }
   for (const [path, verbs] of Object.entries(doc.paths)) for (const [verb, one] of Object.entries(verbs)) {
@@ -191,7 +191,8 @@ _BODY = """<div class="stripe"></div><a class="skip" href="#try">To the form</a>
 <a href="openapi.json">openapi.json</a>.</p>
 <div class="try" id="try"><section class="card"><h2>Ask</h2>
 <div class="bar-line"><div class="tabs" id="tabs" role="tablist"></div><code id="path"></code></div>
-<form id="who"><label>Token<input id="token" type="password" autocomplete="off" placeholder="none"></label></form>
+<form id="who"><label>Token<input id="token" type="password" autocomplete="off"
+ placeholder="the token that `esteira serve` showed"></label></form>
 <textarea id="body" spellcheck="false" aria-label="The request's JSON" aria-describedby="checked"></textarea>
 <div id="checked" class="said" role="status"></div>
 <div class="bar-line"><button id="send" class="main" type="button">Send</button>
@@ -200,7 +201,7 @@ _BODY = """<div class="stripe"></div><a class="skip" href="#try">To the form</a>
 <pre class="answer" id="answer" tabindex="0" aria-label="The answer's JSON"></pre></section></div>
 <section class="part"><h2>Inputs</h2><div class="card">
 <div class="scroll" role="region" aria-label="Inputs" tabindex="0">
-<table class="data"><thead><tr><th>Name</th><th>Type</th><th>Missing</th><th>Example</th></tr></thead>
+<table class="data"><thead><tr><th>Name</th><th>Type</th><th>May be null</th><th>Example</th></tr></thead>
 <tbody id="inputs"></tbody></table></div></div></section>
 <section class="part"><h2>From a shell</h2><div class="card"><pre id="curl"></pre>
 <p class="note"><button id="copy" type="button">Copy</button></p></div></section>

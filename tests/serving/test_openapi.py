@@ -138,6 +138,8 @@ def test_the_form_asks_and_shows_the_answer(standing: Server, browser: Chromium,
     browser.open(f"http://{standing.address}/docs", width, scheme)
     shown(browser, "document.body.dataset.begun")
     assert browser.evaluate(TEXT.format("checked")) == "Valid JSON, and every input is there."
+    rows = "[...document.querySelectorAll('#inputs tr')].map(row => row.cells[2].textContent).join()"
+    assert browser.evaluate(rows) == "yes,yes,yes"
     assert browser.evaluate(TEXT.format("state")) == "ready · version 1"
     browser.evaluate("document.getElementById('send').click()")
     assert "401" in shown(browser, f"/401/.test({TEXT.format('status')}) && {TEXT.format('status')}")
