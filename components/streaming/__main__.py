@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import IO
 
 from components.adapters import bundles
 from components.adapters.connect import Connected
 from components.adapters.local.log import Log
 from components.adapters.local.log_events import hold
 from components.core import bundle
-from components.core.errors import EsteiraError
+from components.core.errors import ConflictError, EsteiraError
 from components.core.profile import Profile
 from components.streaming.loop import GROUP, Limits, Loop, Status
 from components.streaming.mirror import Mirror
@@ -70,13 +71,22 @@ def run(asked: argparse.Namespace) -> Status:
         retention.report(status)
 
     with (
-        closing(hold(folder / "groups" / f".{GROUP}.lock", GROUP)),
+        closing(_held(folder, case.name)),
         _fed(profile, ports, case.name, limits, progress.say),
     ):
         try:
             return Loop(ports, Log(folder), case, asked.lateness, progress.say, report).run(limits)
         finally:
             progress.end()
+
+
+def _held(folder: Path, case: str) -> IO[bytes]:
+    """The case's stream is this process, until the file is closed. Raises ConflictError where another one is."""
+    try:
+        return hold(folder / "groups" / f".{GROUP}.lock", GROUP)
+    except ConflictError as error:
+        remedy = f"Another `esteira stream {case}` is running; end it first."
+        raise ConflictError("case", "be streamed by one process at a time", case, remedy, where=error.where) from error
 
 
 @contextmanager

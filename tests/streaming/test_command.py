@@ -78,4 +78,6 @@ def test_a_case_is_streamed_by_one_at_a_time(stream: Stream) -> None:
     first.terminate()
     first.communicate(timeout=PATIENCE)
     assert second.returncode == 6
-    assert "'group' must be read by one at a time. Got 'stream'." in err
+    case = stream.log.folder.name
+    assert f"'case' must be streamed by one process at a time. Got '{case}'. " in err
+    assert err.endswith(f"Another `esteira stream {case}` is running; end it first.\n")
