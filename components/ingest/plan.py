@@ -179,6 +179,18 @@ def window(plan: Plan, starts: list[np.datetime64], newest: np.datetime64, *, jo
     return Window(start, max(start, stop), start - reach(case))
 
 
+def none_left(plan: Plan, newest: np.datetime64) -> DataError:
+    """What is wrong where no event lies in the window."""
+    case, start = plan.case, plan.asked.start
+    if start is not None and np.datetime64(start, "us") > newest:
+        rule = f"reach into the window, which begins at {iso(start)}"
+        remedy = "Name an earlier start (--from), or give newer events."
+    else:
+        rule = f"fill at least one {case.split.by}, or the window that is named"
+        remedy = "Give more history, or a smaller period in 'split'."
+    return DataError("events", rule, f"the newest at {newest}", remedy, where=case.source.path)
+
+
 def reach(case: Case) -> int:
     """How far before a window its rows' own windows can see, in microseconds."""
     lengths = [seconds(length) for window in case.windows.values() for length in window.over]

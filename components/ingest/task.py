@@ -178,9 +178,7 @@ def _write_events(context: step.Context, plan: Plan, window: Window, spill: Spil
             writer.write(table.take(order))
             partitions.append(writer.close())
     if not partitions and asked.purpose != "predict":
-        rule = f"fill at least one {case.split.by}, or the window that is named"
-        remedy = "Give more history, or a smaller period in 'split'."
-        raise DataError("events", rule, f"the newest at {spill.newest()}", remedy, where=case.source.path)
+        raise plans.none_left(plan, spill.newest())
     return partitions
 
 

@@ -280,6 +280,16 @@ def test_refused_by_name(desk: Desk, fault: str):
     assert (code, found[: len(message)]) == (3, message)
 
 
+def test_a_window_after_the_newest_event_is_refused_by_that_events_time(desk: Desk):
+    desk.put("orders.csv", HEADER + FULL_DAY)
+    code, found = desk.fail(start="2030-01-01")
+    assert (code, found) == (
+        3,
+        "orders.csv: 'events' must reach into the window, which begins at 2030-01-01T00:00:00Z. "
+        "Got 'the newest at 2024-01-01T23:59:00.000000'. Name an earlier start (--from), or give newer events.",
+    )
+
+
 PACKED = {
     "truncated gzip": ("o.csv.gz", gzip.compress(csv_of(DAY))[:-20], "'archive' must be whole. Got 'EOFError"),
     "no gzip": ("o.csv.gz", csv_of(DAY), "'archive' must be whole. Got 'BadGzipFile"),

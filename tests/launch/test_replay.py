@@ -278,7 +278,8 @@ def test_a_window_without_events_is_refused(tmp_path):
     with pytest.raises(DataError) as caught:
         producer.read(ORDERS, ports(tmp_path, tmp_path), events.instant("2024-01-02"), None)
     assert str(caught.value) == (
-        "orders.jsonl: 'source' must have an event from 2024-01-02T00:00:00Z to open. Got 'none'. "
+        "orders.jsonl: 'source' must have an event from 2024-01-02T00:00:00Z to open. "
+        "Got 'the newest at 2024-01-01T00:00:00Z'. "
         "Name another window by --from and --to."
     )
 
