@@ -112,7 +112,9 @@ def _verdict(found: Findings) -> list[Block]:
     title = {"promote": "The challenger is promoted", "abort": "The challenger is aborted"}.get(found.state)
     if title is None:
         return [blocks.text("Nothing was decided", found.summary)]
-    return [blocks.verdict(found.state == "promote", found.reasons, title=title)]
+    promoted = found.state == "promote"
+    said = "Promoted" if promoted else "Aborted"
+    return [blocks.verdict(promoted, found.reasons, title=title, said=said)]
 
 
 def _facts(found: Findings) -> Block:
@@ -195,7 +197,7 @@ def _latencies(watched: Watched) -> list[Block]:
     ]
     titles = ["version", "answers", *(f"p{p}" for p in _PERCENTILES), "longest"]
     return [
-        blocks.lines("Latency: so many percent were answered within", curves, x="% of answers", y="milliseconds"),
+        blocks.lines("Latency by share of answers", curves, x="% of answers", y="milliseconds"),
         blocks.table("Latency in milliseconds", titles, rows),
     ]
 

@@ -41,8 +41,10 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
     return {"type": "table", "title": title, "columns": list(columns), "rows": cells}
 
 
-def verdict(accepted: bool, reasons: Sequence[str], *, title: str = "Gate") -> Block:
-    return {"type": "verdict", "title": title, "accepted": accepted, "reasons": list(reasons)}
+def verdict(accepted: bool, reasons: Sequence[str], *, title: str = "Gate", said: str = "") -> Block:
+    """`said` is the verdict in a word; empty: Accepted or Refused."""
+    said = said or ("Accepted" if accepted else "Refused")
+    return {"type": "verdict", "title": title, "accepted": accepted, "said": said, "reasons": list(reasons)}
 
 
 def bars(title: str, names: Sequence[str], values: Sequence[Number], *, unit: str = "") -> Block:

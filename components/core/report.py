@@ -152,7 +152,8 @@ def _live(steps: Sequence[StepRecord]) -> list[tuple[str, str, str]]:
     # A canary comes after deploy.
     tiles = [("Champion", f"version {version}", f"after {step.step}") for step, version in found[-1:]]
     drift = [(s, s.parameters["drift"]) for s in steps if s.parameters.get("drift")]
-    return tiles + [("Drift", text, f"says {step.step}") for step, text in drift[:1]]
+    words = {"drift": "yes", "no drift": "no"}
+    return tiles + [("Drift", words.get(text, text), f"says {step.step}") for step, text in drift[:1]]
 
 
 def _route(record: RunRecord) -> str:

@@ -54,6 +54,8 @@ def drawn(columns: Sequence[Summary], first: Sequence[str] = (), most: int | Non
 def _anomalies(anomalies: Sequence[Anomaly]) -> Block:
     ordered = sorted(anomalies, key=lambda a: (not a.blocking, a))
     rows = [["blocks" if a.blocking else "warning", a.column, a.text] for a in ordered]
+    if not rows:
+        return blocks.text("Anomalies", "none found")
     return blocks.table("Anomalies", ["effect", "column", "what"], rows)
 
 

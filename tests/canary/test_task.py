@@ -549,4 +549,8 @@ def test_every_page_is_drawn_whole(make: Make, challenger: Traffic) -> None:
     canary.run()
     page = (canary.out() / "index.html").read_text()
     assert "Not shown" not in page
+    assert ">Accepted<" not in page
+    assert ">Refused<" not in page
+    state = json.loads((canary.out() / "canary.json").read_text())["state"]
+    assert {"promote": ">Promoted<", "abort": ">Aborted<"}.get(state, "Nothing was decided") in page
     assert "NaN" not in (canary.out() / "canary.json").read_text()

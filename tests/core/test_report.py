@@ -128,7 +128,7 @@ def test_a_finished_run_tells_its_state_its_gate_and_its_figures() -> None:
         "2025-11-21",
         "roc_auc0.9310.928 to 0.934",
         "Championversion 7",
-        "Driftno drift",
+        "Driftnosays monitor",
     ):
         assert words in text
 
@@ -185,6 +185,26 @@ def test_a_refused_model_is_no_failed_run() -> None:
     assert "Succeeded" in text
     assert "Model refused" in text
     assert "roc_auc is below its floor" in text
+
+
+@pytest.mark.parametrize(
+    ("drift", "shown"), [("drift", "yes"), ("no drift", "no"), ("insufficient data", "insufficient data")]
+)
+def test_whether_there_is_drift_is_answered(drift: str, shown: str) -> None:
+    step = StepRecord("monitor", "done", parameters={"drift": drift})
+    text = Page(report.render(RunRecord("job", "batch", "case", ("monitor",), {"monitor": step}))).text
+    assert f"Drift{shown}says monitor" in text
+
+
+@pytest.mark.parametrize(("accepted", "said"), [(True, "Promoted"), (False, "Aborted")])
+def test_a_verdict_says_its_own_word(accepted: bool, said: str) -> None:
+    assert said in Page(report.page("t", [blocks.verdict(accepted, [], said=said)])).text
+
+
+@pytest.mark.parametrize(("accepted", "said"), [(True, "Accepted"), (False, "Refused")])
+def test_a_verdict_of_an_earlier_record_has_no_word_of_its_own(accepted: bool, said: str) -> None:
+    block = {"type": "verdict", "title": "Gate", "accepted": accepted, "reasons": []}
+    assert said in Page(report.page("t", [block])).text
 
 
 @pytest.mark.parametrize(("names", "times"), [(("roc_auc", "f1"), 1), (("roc_auc",), 2)])

@@ -85,6 +85,10 @@ def test_what_blocks_stands_above_what_warns() -> None:
     ]
 
 
+def test_that_nothing_is_wrong_is_said() -> None:
+    assert titled(page.report(Findings(), []), "Anomalies")["text"] == "none found"
+
+
 def test_distances_stand_with_their_thresholds() -> None:
     made = page.report(Findings(distances=[Distance("city", "drift", "l infty", 0.25, 0.1)]), [])
     assert titled(made, "Distance from the reference")["rows"] == [["city", "drift", "l infty", 0.25, 0.1]]

@@ -98,7 +98,9 @@ def _table(block: Block) -> str:
 def _verdict(block: Block) -> str:
     accepted = block["accepted"]
     reasons = "".join(tag("li", tag("bdi", escape(r))) for r in block["reasons"])
-    sign = badge("done", "Accepted") if accepted else badge("failed", "Refused")
+    # Records of earlier versions have no word.
+    said = str(block.get("said") or ("Accepted" if accepted else "Refused"))
+    sign = badge("done" if accepted else "failed", said)
     return tag("p", sign) + (tag("ul", reasons, class_="reasons") if reasons else "")
 
 
