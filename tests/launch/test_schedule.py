@@ -155,6 +155,14 @@ def test_the_crontab_holds_a_line_that_a_shell_can_run(on_vertex: Desk, tmp_path
     assert log.read_text() == "ran run flights batch --profile local\n"
 
 
+@pytest.mark.parametrize("options", [[], ["--crontab"]])
+def test_that_a_case_has_no_schedules_is_said_on_standard_error(on_vertex: Desk, options: list[str]) -> None:
+    says(on_vertex)
+    shown = on_vertex.give("schedule", "show", "cases/flights", *options)
+    assert (shown.exit_code, shown.stdout) == (0, "")
+    assert shown.stderr == "cases/flights has no schedules: add them to case.yaml\n"
+
+
 def test_without_a_target_the_case_itself_is_shown(on_vertex: Desk) -> None:
     says(on_vertex, nightly=NIGHTLY)
     shown = on_vertex.give("schedule", "show", "cases/flights").output
