@@ -73,7 +73,7 @@ golden: setup data $(VENVS)/dev/.stamp .tools/pytest/.stamp ## what the tests co
 	PYTHONPATH=.:tests $(VENVS)/dev/bin/python -m validate_environment.sample
 	PYTHONPATH=.:tests:.tools/pytest $(VENVS)/validate/bin/python -m validate_environment.expected
 
-docs: $(VENVS)/dev/.stamp ## the generated pages: docs/case.md, docs/cli.md, parts of the README
+docs: $(VENVS)/dev/.stamp ## the generated pages: docs/case.md, docs/profile.md, docs/cli.md, parts of the README
 	$(VENVS)/dev/bin/python -m pipelines.docs
 
 bench: setup data $(VENVS)/dev/.stamp ## every benchmark but the soak; tables here, JSON in benchmarks/out/

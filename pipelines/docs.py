@@ -1,7 +1,7 @@
 """The generated pages: `make docs` writes them, a test says when they are stale.
 
-docs/case.md and docs/case.schema.json from the case's types, docs/cli.md from the command line, docs/route.svg from the
-route, and the README's table of components from their own docstrings.
+docs/case.md and docs/case.schema.json from the case's types, docs/profile.md from the profile's, docs/cli.md from the
+command line, docs/route.svg from the route, and the README's table of components from their own docstrings.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from components import COMPONENTS, ROUTE
 from components.core import case
 from components.core.artifacts import atomic_write
 from components.core.page.route import route_file
+from components.core.profile import Profile
 
 _MARK = "<!-- {0}: made by `make docs` -->"
 
@@ -36,6 +37,7 @@ def pages(repository: Path) -> dict[Path, str]:
     return {
         repository / "docs" / "case.md": case_page(),
         repository / "docs" / "case.schema.json": schema,
+        repository / "docs" / "profile.md": profile_page(),
         repository / "docs" / "cli.md": cli_page(),
         repository / "docs" / "route.svg": route_file(ROUTE),
         repository / "README.md": readme,
@@ -73,28 +75,85 @@ def case_page() -> str:
         "Schema can use [case.schema.json](case.schema.json). A whole example:",
         "[flights](../pipelines/cases/flights/case.yaml).",
     ]
-    for section, model in _sections():
+    return "\n".join([*parts, *_keys(case.CaseFile)]) + "\n"
+
+
+def profile_page() -> str:
+    """What a profile is, with examples, and every key of profiles/NAME.yaml by section."""
+    return "\n".join([_PROFILE.format(*PROFILES.values()), *_keys(Profile)]) + "\n"
+
+
+PROFILES = {
+    "dev": """\
+root: /data/esteira
+sources: /data/raw
+tracking: {adapter: mlflow, at: "http://127.0.0.1:5000"}
+alerts: {smtp: "localhost:25", webhook_env: ESTEIRA_WEBHOOK}
+""",
+    "cloud": """\
+blobs: {adapter: google, at: gs://my-bucket/esteira}
+tables: {adapter: google, at: my-project.esteira}
+events: {adapter: pubsub, at: my-project}
+tracking: {adapter: mlflow, at: "https://mlflow.example.com"}
+vertex:
+  project: my-project
+  region: europe-west1
+  pipeline_root: gs://my-bucket/runs
+  service_account: esteira@my-project.iam.gserviceaccount.com
+""",
+}
+"""The examples of the page, by name."""
+
+_PROFILE = """\
+# profiles/NAME.yaml
+
+Made by `make docs` from `components/core/profile.py`. Unknown keys are refused.
+
+A profile says where things live: which adapter answers each port, and where. It holds no secrets. `--profile NAME`
+reads `profiles/NAME.yaml` under the current folder. `local` is built in: everything under one folder, `.esteira`, and
+nothing to start; a file `profiles/local.yaml` takes its place. The variable `ESTEIRA_ROOT`, where it is set, wins
+over `root` in every profile. Relative paths of `root`, `sources` and `alerts.webhook_file` stand under the current
+folder. Only some ports have an adapter beyond the local one: the registry is files under `root` also for tasks
+elsewhere, which must see that folder.
+
+`profiles/dev.yaml`, on one machine:
+
+```yaml
+{0}```
+
+`profiles/cloud.yaml`, for tasks on Vertex AI Pipelines (`esteira submit CASE PIPELINE --to vertex --profile cloud`):
+
+```yaml
+{1}```"""
+
+
+def _keys(whole: type[BaseModel]) -> list[str]:
+    """Every key of a file by section: type, default, meaning."""
+    parts = []
+    for section, model in _sections(whole):
         parts += ["", f"## {section}", ""]
         doc = model.__doc__
         if doc and not doc.startswith("!"):
             parts += [" ".join(doc.split()), ""]
         parts += ["| key | type | default | meaning |", "|---|---|---|---|"]
         parts += [_row(name, field) for name, field in model.model_fields.items()]
-    return "\n".join(parts) + "\n"
+    return parts
 
 
-def _sections() -> Iterator[tuple[str, type[BaseModel]]]:
-    seen: set[type[BaseModel]] = set()
-    waiting: list[tuple[str, type[BaseModel]]] = [("Top level", case.CaseFile)]
+def _sections(whole: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
+    """Each model once, with the keys that hold it."""
+    places: dict[type[BaseModel], list[str]] = {}
+    waiting: list[tuple[str, type[BaseModel]]] = [("Top level", whole)]
     while waiting:
         place, model = waiting.pop(0)
-        if model in seen:
+        places.setdefault(model, []).append(place)
+        if len(places[model]) > 1:
             continue
-        seen.add(model)
-        yield place, model
         for name, field in model.model_fields.items():
             prefix = "" if place == "Top level" else place + "."
             waiting += [(f"{prefix}{name}", inner) for inner in _models_in(field.annotation)]
+    for model, keys in places.items():
+        yield ", ".join(keys), model
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
