@@ -11,7 +11,7 @@ import typer
 
 from components.core.errors import EsteiraError, RunError, SetupError
 from pipelines.commands import cloud, live, models, runs, schedules
-from pipelines.commands.options import Case, Json, ProfileName, echo_json, ports_of
+from pipelines.commands.options import INTERRUPTED, Case, Json, ProfileName, echo_json, ports_of
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -54,7 +54,7 @@ def run(
         finished = launch.run(case, pipeline, profile=chosen, start=start, stop=stop, out=out, images=found)
     except KeyboardInterrupt:
         typer.echo("esteira: interrupted; `esteira runs list` names the run, `esteira runs retry` repeats it", err=True)
-        raise typer.Exit(130) from None
+        raise typer.Exit(INTERRUPTED) from None
     if as_json:
         echo_json({**asdict(finished.record), "report_page": str(finished.report)})
     else:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.core.columns import Columns
-from components.serving.body import Inputs
 from components.serving.refusal import Refused
 from components.serving.strict import loads
 
@@ -73,10 +72,6 @@ class About:
     case: str
     version: int
     classes: tuple[str, ...]
-
-
-Ask = Callable[[Parsed, Inputs, Limits], Asked]
-"""What a document asks of a model. Raises Refused."""
 
 
 def parse(body: bytes, header: int | None) -> Parsed:

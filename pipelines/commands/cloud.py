@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from components.core.errors import CaseError, RunError
-from pipelines.commands.options import Case, Json, ProfileName, echo_json
+from pipelines.commands.options import INTERRUPTED, Case, Json, ProfileName, echo_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,8 +25,6 @@ LocalBlobs = Annotated[
     bool, typer.Option("--allow-local-blobs", help="The profile's folder is mounted where the tasks run.")
 ]
 Every = Annotated[float, typer.Option("--every", min=0.0, help="Seconds between two looks.")]
-INTERRUPTED = 130
-"""The exit code of Ctrl-C."""
 
 
 def submit(

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 Case = Annotated[str, typer.Argument(help="A case's folder, or the name of one under ./cases or of a packaged one.")]
 ProfileName = Annotated[str, typer.Option("--profile", help="Where things live: 'local', or profiles/NAME.yaml.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+INTERRUPTED = 130
+"""The exit code of Ctrl-C."""
 
 
 def ports_of(profile: str) -> Ports:
