@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
@@ -32,7 +32,7 @@ from components.core.columns import Columns
 from components.core.enrich import Enrichment
 from components.core.scorer import Predictions, Scorer
 from components.serving import oip, vertex
-from components.serving.asked import Ask, Limits, parse
+from components.serving.asked import Asked, Limits, Parsed, parse
 from components.serving.body import Input, Inputs
 from components.streaming import served
 from components.streaming.references import References
@@ -268,7 +268,7 @@ def by_oip(world: World, rows: list[Row]) -> Way:
     return Way(understood(world, oip.ask, {"inputs": tensors}), told["score"], told["decision"])
 
 
-def understood(world: World, ask: Ask, body: Row) -> Columns:
+def understood(world: World, ask: Callable[[Parsed, Inputs, Limits], Asked], body: Row) -> Columns:
     """The features of what the server's own parser makes of a body: the server tells none."""
     inputs = Inputs([Input(name, kind) for name, kind in world.case.input_types().items()])
     asked = ask(parse(json.dumps(body).encode(), None), inputs, Limits())
