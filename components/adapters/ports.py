@@ -92,6 +92,10 @@ class Tables(Protocol):
         """Reads with SQL over the tables by name; values bound as $name."""
         ...
 
+    def resource(self, table: str) -> str:
+        """The table's name in the cloud (project.dataset.table), for lineage; "" where it has none."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -155,7 +159,7 @@ class ModelVersion:
 
 
 class Registry(Protocol):
-    """Model versions, numbered from 1 without gaps; the same identity is the same version."""
+    """Model versions, numbered from 1 (locally without gaps); the same identity is the same version."""
 
     def register(self, name: str, model: Path, identity: str, tags: Mapping[str, str]) -> ModelVersion:
         """Stores the model directory and gives it the next version, or returns the version that it already has."""
@@ -175,6 +179,10 @@ class Registry(Protocol):
 
     def project(self, name: str, aliases: Mapping[str, int]) -> None:
         """Makes the aliases (champion, challenger, previous) exactly these: they are the pointer's projection."""
+        ...
+
+    def resource(self, name: str, version: int) -> str:
+        """The version's name in the cloud (projects/…/models/ID@N), for lineage; "" where it has none."""
         ...
 
 
@@ -206,6 +214,24 @@ class Endpoints(Protocol):
 
     def history(self, case: str) -> list[Pointer]:
         """Every state, oldest first."""
+        ...
+
+    def prepare(self, version: ModelVersion) -> None:
+        """Makes a registered version ready for traffic and gives it none; returns when it is, at once where it was.
+
+        Called before the pointer names it. Raises RunError where it never becomes ready: then nothing has moved.
+        """
+        ...
+
+    def project(self, pointer: Pointer) -> None:
+        """Moves the traffic to what the pointer names, then takes away what has none: the pointer's projection.
+
+        What the pointer names and is not there is made ready first.
+        """
+        ...
+
+    def resource(self, case: str) -> str:
+        """The endpoint's name in the cloud (projects/…/endpoints/ID), for lineage; "" where it has none."""
         ...
 
 

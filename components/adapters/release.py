@@ -1,8 +1,8 @@
 """What is live, and how it changes: promote, begin_canary, abort, rollback.
 
-Each verifies its target before anything moves, then changes the pointer once, by compare-and-set: that is the commit.
-The registry's aliases are a projection of the pointer, moved after it; what a kill leaves between the two is mended
-by whichever of these is called next, changed or not.
+Each verifies its target and has it made ready before anything moves, then changes the pointer once, by
+compare-and-set: that is the commit. The endpoint's traffic and the registry's aliases are projections of the pointer,
+moved after it; what a kill leaves between them is mended by whichever of these is called next, changed or not.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Change:
     done: str
     """One sentence for a person."""
     behind: str = ""
-    """Why the registry's aliases do not follow yet; the next call moves them. Empty: they agree."""
+    """Why traffic or aliases do not follow yet; the next call moves them. Empty: they agree."""
 
 
 def promote(
@@ -50,6 +50,8 @@ def promote(
         The version is not registered, or its model or bundle is gone or altered.
     ConflictError
         The pointer has moved since `seen`, or somebody else moved it meanwhile.
+    RunError
+        The version never became ready to serve; what was live keeps all of the traffic.
     """
     live.verify(ports.registry, case, version)
     before = _now(ports, case, seen)
@@ -59,6 +61,8 @@ def promote(
         after = replace(before, challenger=None, split=0, by=by, why=why)
         done = f"Version {version} stays champion; version {before.challenger} is challenger no more"
         return _moved(ports, before, after, done, dry_run)
+    if not dry_run:
+        ports.endpoints.prepare(ports.registry.get(case, version))
     after = replace(before, champion=version, previous=before.champion, challenger=None, split=0, by=by, why=why)
     done = f"Version {version} is champion" + (f" after version {before.champion}" if before.champion else "")
     return _moved(ports, before, after, done, dry_run)
@@ -104,6 +108,8 @@ def begin_canary(
     share = f"Version {version} is challenger with {percent} % of the traffic"
     if (before.challenger, before.split) == (version, percent):
         return _kept(ports, before, f"{share} already", dry_run)
+    if not dry_run:
+        ports.endpoints.prepare(ports.registry.get(case, version))
     told = f", {before.split} % before" if before.challenger else f", beside version {before.champion}"
     after = replace(before, challenger=version, split=percent, by=by, why=why)
     return _moved(ports, before, after, share + told, dry_run)
@@ -158,13 +164,14 @@ def rollback(
 
 
 def reconcile(ports: Ports, pointer: Pointer) -> Pointer:
-    """Brings the registry's aliases to the pointer, and to a newer one that is committed meanwhile; the last one.
+    """Brings traffic and aliases to the pointer, and to a newer one that is committed meanwhile; the last one.
 
     Of callers at once the last to write has looked after its writing: in the end the aliases are the newest state's.
     """
     while True:
         roles = {role: getattr(pointer, role) for role in _ROLES}
         if pointer.generation:
+            ports.endpoints.project(pointer)  # traffic first: it is what the change is for
             ports.registry.project(pointer.case, {role: v for role, v in roles.items() if v is not None})
         newest = ports.endpoints.pointer(pointer.case)
         if newest.generation == pointer.generation:

@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 from urllib.parse import parse_qsl, urlsplit
 
 import yaml
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from components.core.artifacts import canonical_json
 from components.core.case import Strict, validate
@@ -25,11 +25,20 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SECRET = re.compile(r"token|key|secret|password|passwd|credential|signature|\bsig\b|auth", re.IGNORECASE)
 
 
-class Address(Strict):
-    """Which adapter serves a port, and where."""
+class RegistryAddress(Strict):
+    """Which registry numbers the models: here, Vertex Model Registry, or an MLflow server."""
 
-    adapter: Literal["local"] = "local"
+    adapter: Literal["local", "google", "mlflow"] = "local"
     at: str = ""
+    """For MLflow: the server's address, http(s)://…."""
+
+
+class EndpointsAddress(Strict):
+    """Where the server runs: beside the pointer here, or behind a Vertex endpoint."""
+
+    adapter: Literal["local", "google"] = "local"
+    image: str = ""
+    """For Google: the server's image by digest; empty: the release's own."""
 
 
 class StoreAddress(Strict):
@@ -46,9 +55,10 @@ class EventsAddress(Strict):
 
 
 class TrackingAddress(Strict):
-    adapter: Literal["mlflow", "none"] = "mlflow"
+    adapter: Literal["mlflow", "google", "none"] = "mlflow"
     at: str = ""
-    """An MLflow tracking URI: sqlite:///…, a folder, or http(s)://…; empty: SQLite under the root."""
+    """An MLflow tracking URI: sqlite:///…, a folder, or http(s)://…; empty: SQLite under the root. For Google: the
+    TensorBoard that curves go to, projects/P/locations/R/tensorboards/ID; empty: none."""
 
 
 class Alerts(Strict):
@@ -61,6 +71,10 @@ class Alerts(Strict):
     """The environment variable of the steps that holds the URL."""
     webhook_file: str = ""
     """The file that holds the URL."""
+    pubsub: str = Field(default="", pattern=r"^(projects/[^/]+/topics/[^/]+)?$")
+    """A Pub/Sub topic that takes each alert as JSON; empty: none."""
+    logging: str = ""
+    """The project whose Cloud Logging takes each alert as a structured entry; empty: none."""
 
     @model_validator(mode="after")
     def _without_the_secret(self) -> Self:
@@ -97,7 +111,7 @@ class Alerts(Strict):
 class Jobs(Strict):
     """Where Beam runs. Only options differ between the runners."""
 
-    runner: Literal["FnApiRunner", "PortableRunner"] = "FnApiRunner"
+    runner: Literal["FnApiRunner", "PortableRunner", "DataflowRunner"] = "FnApiRunner"
     options: dict[str, str | int | bool] = {}
 
 
@@ -121,14 +135,24 @@ class Profile(Strict):
     blobs: StoreAddress = StoreAddress()
     tables: StoreAddress = StoreAddress()
     events: EventsAddress = EventsAddress()
-    registry: Address = Address()
-    endpoints: Address = Address()
+    registry: RegistryAddress = RegistryAddress()
+    endpoints: EndpointsAddress = EndpointsAddress()
     tracking: TrackingAddress = TrackingAddress()
     alerts: Alerts = Alerts()
     jobs: Jobs = Jobs()
     containers: Containers = Containers()
     vertex: Vertex | None = None
+    """Vertex AI: of the pipelines' runs and schedules, and of every port whose adapter is `google`."""
     kubeflow: Kubeflow | None = None
+
+    @model_validator(mode="after")
+    def _google_is_somewhere(self) -> Self:
+        for port in ("registry", "endpoints", "tracking"):
+            if getattr(self, port).adapter == "google" and self.vertex is None:
+                raise ValueError(f"have a section vertex (project, region), which {port}.adapter: google needs")
+        if self.registry.adapter == "mlflow" and not self.registry.at:
+            raise ValueError("name the MLflow server in registry.at")
+        return self
 
     @model_validator(mode="after")
     def _without_secrets(self) -> Self:

@@ -122,6 +122,9 @@ class CloudTables:
         found = found.sort_by([(WINDOW, "ascending"), (ROW, "ascending")]).select(chosen)
         return found.cast(pa.schema([schema.field(name) for name in chosen]))
 
+    def resource(self, table: str) -> str:
+        return f"{self._dataset.at}.{checked_table(table)}"
+
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
         return self._query(sql, parameters or {})
 

@@ -8,7 +8,7 @@ import time
 from contextlib import suppress
 from dataclasses import asdict, replace
 
-from components.adapters.ports import Blobs, Pointer
+from components.adapters.ports import Blobs, ModelVersion, Pointer
 from components.core.errors import ArtifactError, CaseError, ConflictError
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
@@ -49,6 +49,15 @@ class PointerEndpoints:
         before = [_parse(self._blobs.read(name)[0], name) for name in names]
         past = [p for p in before if p.generation < current.generation]
         return sorted(past, key=lambda p: p.generation) + ([current] if current.generation else [])
+
+    def prepare(self, version: ModelVersion) -> None:
+        """Whoever serves follows the pointer and loads for itself."""
+
+    def project(self, pointer: Pointer) -> None:
+        """Whoever serves follows the pointer."""
+
+    def resource(self, case: str) -> str:  # noqa: ARG002  # nothing here is in a cloud
+        return ""
 
     def _stored(self, case: str) -> tuple[Pointer, int]:
         """The pointer and its blob's generation; one that points nowhere, and 0, before the first change."""

@@ -53,6 +53,9 @@ class MlflowRegistry:
             raise ArtifactError("model", f"have the digest {digest}", stored, remedy, where=str(folder))
         return folder
 
+    def resource(self, name: str, version: int) -> str:  # noqa: ARG002  # nothing here is in a cloud
+        return ""
+
     def project(self, name: str, aliases: Mapping[str, int]) -> None:
         with self._own.locked():
             self._own.set_aliases(name, aliases)
