@@ -56,7 +56,7 @@ def run(
         typer.echo("esteira: interrupted; `esteira runs list` names the run, `esteira runs retry` repeats it", err=True)
         raise typer.Exit(INTERRUPTED) from None
     if as_json:
-        echo_json({**asdict(finished.record), "report_page": str(finished.report)})
+        echo_json({**asdict(finished.record), "report_page": finished.report})
     else:
         console.closing(Console(), finished.record, finished.report)
     if not finished.record.whole:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cached_property
 
 from components.adapters.ports import Alerts, Blobs, Endpoints, Events, Jobs, Registry, Sources, Tables, Tracking
@@ -13,6 +14,7 @@ class Connected:
 
     def __init__(self, profile: Profile) -> None:
         self.profile = profile
+        os.environ.update(profile.emulators.variables())  # Google's clients look there, and so do our children
 
     @cached_property
     def blobs(self) -> Blobs:
@@ -72,6 +74,14 @@ class Connected:
         address = self.profile.tracking
         if address.adapter == "none":
             return NoTracking()
+        if address.adapter == "google":
+            from components.adapters.gcp.tracking import VertexTracking
+
+            assert self.profile.vertex is not None, "the profile has checked it"
+            local = self.profile.path("blobs").as_uri() if self.profile.blobs.adapter == "local" else ""
+            return VertexTracking(
+                self.profile.vertex, tensorboard=address.at, blobs=self.blobs, place=local or self.profile.blobs.at
+            )
         return MlflowTracking(
             address.at or f"sqlite:///{self.profile.path('mlflow.db')}", self.profile.path("tracking")
         )

@@ -35,6 +35,10 @@ class Blobs(Protocol):
         """Deletes; absent is no error."""
         ...
 
+    def address(self, name: str) -> str:
+        """Where a person finds it: a file's path, or a URL for the browser."""
+        ...
+
 
 @dataclass(frozen=True)
 class Listed:

@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import parse_qsl, urlsplit
 
 import yaml
@@ -39,6 +39,28 @@ class EndpointsAddress(Strict):
     adapter: Literal["local", "google"] = "local"
     image: str = ""
     """For Google: the server's image by digest; empty: the release's own."""
+    machine: str = Field(default="n1-standard-2", pattern=r"^[a-z][a-z0-9]+(-[a-z0-9]+)+$")
+    """For Google: of each replica."""
+    replicas: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = (1, 2)
+    """For Google: the least and the most of each version that has traffic."""
+    utilization: int = Field(default=60, ge=1, le=100)
+    """For Google: percent of the processors' time, above which replicas are added."""
+    service_account: str = Field(default="", pattern=r"^([^@\s]+@[a-z0-9.-]+\.gserviceaccount\.com)?$")
+    """For Google: whose rights the server has (read and write the blobs); empty: vertex.service_account."""
+    projects: tuple[str, ...] = ()
+    """For Google: the only ones that reach the server, by Private Service Connect; none: IAM alone keeps the gate. A
+    peered VPC is no choice: Vertex deploys one model there and splits no traffic."""
+    requests: str = Field(default="", pattern=r"^(bq://[a-z][a-z0-9-]{4,28}[a-z0-9](\.[A-Za-z0-9_]+){0,2})?$")
+    """For Google: the table of Vertex's own log of requests and answers, bq://project.dataset.table; empty: none. The
+    server keeps a log of its own, which canary and monitor read."""
+    keep_previous: bool = False
+    """For Google: keep the previous champion deployed without traffic: its cost, for a rollback without a wait."""
+
+    @model_validator(mode="after")
+    def _least_and_most(self) -> Self:
+        if self.replicas[0] > self.replicas[1]:
+            raise ValueError("have no more at least than at most in replicas")
+        return self
 
 
 class StoreAddress(Strict):
@@ -115,6 +137,29 @@ class Jobs(Strict):
     options: dict[str, str | int | bool] = {}
 
 
+class Emulators(Strict):
+    """Servers that stand for Google's on a developer's machine; nobody signs in there."""
+
+    storage: str = Field(default="", pattern=r"^(http://[^/\s]+)?$")
+    """Cloud Storage's, as http://host:port."""
+    bigquery: str = Field(default="", pattern=r"^(http://[^/\s]+)?$")
+    """BigQuery's, as http://host:port."""
+    bigquery_storage: str = Field(default="", pattern=r"^([^/\s]+:[0-9]+)?$")
+    """BigQuery's Storage Read and Write API, as host:port of its gRPC."""
+    pubsub: str = Field(default="", pattern=r"^([^/\s]+:[0-9]+)?$")
+    """Pub/Sub's, as host:port."""
+
+    def variables(self) -> dict[str, str]:
+        """The environment variables by which Google's clients find them."""
+        named = {
+            "STORAGE_EMULATOR_HOST": self.storage,
+            "BIGQUERY_EMULATOR_HOST": self.bigquery,
+            "BIGQUERY_STORAGE_EMULATOR_HOST": self.bigquery_storage,
+            "PUBSUB_EMULATOR_HOST": self.pubsub,
+        }
+        return {name: value for name, value in named.items() if value}
+
+
 class Containers(Strict):
     """What `--runner docker` asks of the engine for each task."""
 
@@ -141,6 +186,7 @@ class Profile(Strict):
     alerts: Alerts = Alerts()
     jobs: Jobs = Jobs()
     containers: Containers = Containers()
+    emulators: Emulators = Emulators()
     vertex: Vertex | None = None
     """Vertex AI: of the pipelines' runs and schedules, and of every port whose adapter is `google`."""
     kubeflow: Kubeflow | None = None

@@ -94,7 +94,7 @@ def rehearse(
     wishes = launch.Wishes(window.parse(start, "")[0], rate)
     done = launch.rehearse(case, profiles.load(profile), wishes, Console(file=sys.stderr if as_json else sys.stdout))
     if as_json:
-        echo_json({**asdict(done), "report_page": str(done.finished.report)})
+        echo_json({**asdict(done), "report_page": done.finished.report})
     else:
         console.closing(Console(), done.finished.record, done.finished.report)
         console.beside(Console(), done.published, done.stream, done.calls)

@@ -53,7 +53,6 @@ def runs_show(
     from rich.console import Console
 
     from components.adapters import records
-    from components.core import profile as profiles
     from components.core.record import report_path
     from pipelines.launch import console
 
@@ -62,9 +61,9 @@ def runs_show(
     if not jobs or (job is not None and job not in jobs):
         raise CaseError("JOB", "be a run on this machine", job or "none yet", "See `esteira runs list`.")
     record = records.load_run(ports.blobs, job or jobs[-1])
-    page = profiles.load(profile).path("blobs") / report_path(record.job)
+    page = ports.blobs.address(path) if ports.blobs.exists(path := report_path(record.job)) else ""
     if as_json:
-        echo_json({**asdict(record), "report_page": str(page)})
+        echo_json({**asdict(record), "report_page": page})
     else:
         console.closing(Console(), record, page)
 

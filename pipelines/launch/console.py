@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 from rich.console import Console
 from rich.live import Live
@@ -106,8 +105,8 @@ def beside(console: Console, published: int, stream: dict[str, int], calls: dict
     console.print(f"server   {answers or 'nobody called'}", highlight=False, soft_wrap=True)
 
 
-def closing(console: Console, record: RunRecord, report: Path) -> None:
-    """The table, the version, the verdict with its reasons, and where the report is."""
+def closing(console: Console, record: RunRecord, report: str) -> None:
+    """The table, the version, the verdict with its reasons, and where the report is (empty: there is none)."""
     console.print()
     console.print(table(record))
     console.print()
@@ -139,5 +138,5 @@ def closing(console: Console, record: RunRecord, report: Path) -> None:
     elif never and not record.failed:
         text = f"not started: {', '.join(never)}. No step says why: see kfp.log beside the artifacts."
         console.print(text, style="bold red", soft_wrap=True, highlight=False)
-    if report.is_file():
+    if report:
         console.print(f"report   {report}", soft_wrap=True, highlight=False)

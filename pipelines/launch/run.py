@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from rich.console import Console
 
@@ -31,7 +30,8 @@ ROUTES: dict[str, tuple[str, ...]] = {
 @dataclass(frozen=True)
 class Finished:
     record: RunRecord
-    report: Path
+    report: str
+    """The page's address: a file here, or gs://…."""
 
 
 def run(
@@ -91,9 +91,8 @@ def go(head: RunRecord, text: str, out: Console, images: Mapping[str, str] | Non
     record = replace(watcher.head, ended=time.time())
     ports.blobs.write(launch_path(record.job), records.head(record))
     record = records.load_run(ports.blobs, record.job)
-    page = chosen.path("blobs") / report_path(record.job)
     ports.blobs.write(report_path(record.job), report.render(record).encode())
-    return Finished(record, page)
+    return Finished(record, ports.blobs.address(report_path(record.job)))
 
 
 class _Watcher:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -54,6 +55,16 @@ def make(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Mak
 @pytest.fixture
 def blobs(make: Make, tmp_path: Path) -> Blobs:
     return make(tmp_path / "blobs")
+
+
+def test_a_blob_is_found_at_its_address(blobs):
+    blobs.write("runs/job 1/report.html", b"<p>Here</p>")
+    address = blobs.address("runs/job 1/report.html")
+    if "://" not in address:
+        address = Path(address).as_uri()
+    with urlopen(address) as found:
+        assert found.read() == b"<p>Here</p>"
+        assert found.headers["Content-Type"] == "text/html"
 
 
 def test_what_was_written_is_read(blobs):

@@ -6,15 +6,18 @@ was lost, the mark tells one's own write from somebody else's.
 
 from __future__ import annotations
 
+import os
 import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
+from mimetypes import guess_type
 from typing import Any
+from urllib.parse import quote
 
 from components.adapters.gcp import errors
-from components.adapters.gcp.clients import storage_client
+from components.adapters.gcp.clients import STORAGE_EMULATOR, storage_client
 from components.adapters.names import checked_blob
 from components.core.errors import ArtifactError, CaseError, ConflictError, SetupError
 
@@ -42,6 +45,13 @@ class CloudBlobs:
         self._prefix = f"{checked_blob(prefix)}/" if prefix else ""
         self._deadline = deadline
         self._seen = False
+
+    def address(self, name: str) -> str:
+        """Of the browser: it shows to whoever is signed in and may read it."""
+        path = self._prefix + checked_blob(name)
+        if emulator := os.environ.get(STORAGE_EMULATOR):
+            return f"{emulator}/download/storage/v1/b/{self._bucket_name}/o/{quote(path, safe='')}?alt=media"
+        return f"https://storage.cloud.google.com/{self._bucket_name}/{quote(path)}"
 
     def read(self, name: str) -> tuple[bytes, int]:
         from google.api_core.exceptions import NotFound
@@ -78,7 +88,7 @@ class CloudBlobs:
             try:
                 blob.upload_from_string(
                     data,
-                    content_type="application/octet-stream",
+                    content_type=guess_type(name)[0] or "application/octet-stream",
                     if_generation_match=generation,
                     timeout=CALL,
                     retry=self._retry(failed),

@@ -60,6 +60,9 @@ class FileBlobs:
         with self._locked():
             self._path(name).unlink(missing_ok=True)
 
+    def address(self, name: str) -> str:
+        return str(self._path(name))
+
     def _path(self, name: str) -> Path:
         return self._root.joinpath(*checked_blob(name).split("/"))
 
