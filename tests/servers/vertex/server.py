@@ -7,14 +7,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from tests.servers import http
+from tests.servers.vertex.metadata import Metadata
+from tests.servers.vertex.models import Models
 from tests.servers.vertex.pipelines import Pipelines
 from tests.servers.vertex.service import PARENT, PROJECT, REGION
+from tests.servers.vertex.tensorboards import Tensorboards
 
 __all__ = ["PARENT", "PROJECT", "REGION", "Vertex", "vertex"]
 
 
 @dataclass
-class Vertex(Pipelines):
+class Vertex(Pipelines, Models, Metadata, Tensorboards):
     """The service, of its parts."""
 
 
