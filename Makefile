@@ -17,6 +17,7 @@ PUBSUB_PORT ?= 8085
 GCS_PORT ?= 4443
 BIGQUERY_PORT ?= 9050
 BIGQUERY_READ_PORT ?= 9060
+VERTEX_PORT ?= 8074
 
 # The bucket and the dataset that the emulators begin with.
 export POST := import sys, urllib.request as r; r.urlopen(r.Request(sys.argv[1], sys.argv[2].encode(), {"Content-Type": "application/json"}))
@@ -43,7 +44,7 @@ check: $(VENVS)/dev/.stamp ## ruff, mypy --strict, import-linter
 	$(VENVS)/dev/bin/mypy
 	$(VENVS)/dev/bin/lint-imports
 
-servers: .tools/prism .tools/fake-gcs-server $(VENVS)/bqemulator/.stamp ## start what some tests need, until `make servers-stop`: Beam's job service, emulators of Pub/Sub, Cloud Storage and BigQuery
+servers: .tools/prism .tools/fake-gcs-server $(VENVS)/bqemulator/.stamp $(VENVS)/dev/.stamp $(VENVS)/server/.stamp ## start what some tests need, until `make servers-stop`: Beam's job service, emulators of Pub/Sub, Cloud Storage and BigQuery, a server that stands for Vertex AI
 	mkdir -p .tools/run/pubsub
 	.tools/prism --job_port $(PRISM_PORT) --web_port 0 --serve_http=false >.tools/run/prism.log 2>&1 & echo $$! >.tools/run/prism.pid
 	set -m; gcloud beta emulators pubsub start --project=esteira --host-port=127.0.0.1:$(PUBSUB_PORT) \
@@ -52,8 +53,10 @@ servers: .tools/prism .tools/fake-gcs-server $(VENVS)/bqemulator/.stamp ## start
 	  >.tools/run/gcs.log 2>&1 & echo $$! >.tools/run/gcs.pid
 	HOME=$(CURDIR)/.tools/run $(VENVS)/bqemulator/bin/bqemulator start --ephemeral --project esteira --log-level warning \
 	  --rest-port $(BIGQUERY_PORT) --grpc-port $(BIGQUERY_READ_PORT) >.tools/run/bigquery.log 2>&1 & echo $$! >.tools/run/bigquery.pid
-	for port in $(PRISM_PORT) $(PUBSUB_PORT) $(GCS_PORT) $(BIGQUERY_PORT) $(BIGQUERY_READ_PORT); do \
-	  for try in {1..300}; do (: </dev/tcp/127.0.0.1/$$port) 2>/dev/null && continue 2; sleep 0.1; done; exit 1; done
+	STORAGE_EMULATOR_HOST=http://127.0.0.1:$(GCS_PORT) PYTHONPATH=$(CURDIR) $(VENVS)/dev/bin/python -m tests.servers.google $(VERTEX_PORT) \
+	  >.tools/run/vertex.log 2>&1 & echo $$! >.tools/run/vertex.pid
+	for port in $(PRISM_PORT) $(PUBSUB_PORT) $(GCS_PORT) $(BIGQUERY_PORT) $(BIGQUERY_READ_PORT) $(VERTEX_PORT); do \
+	  for try in {1..600}; do (: </dev/tcp/127.0.0.1/$$port) 2>/dev/null && continue 2; sleep 0.1; done; exit 1; done
 	$(PYTHON) -c "$$POST" http://127.0.0.1:$(GCS_PORT)/storage/v1/b '{"name": "esteira"}'
 	$(PYTHON) -c "$$POST" http://127.0.0.1:$(BIGQUERY_PORT)/bigquery/v2/projects/esteira/datasets '{"datasetReference": {"datasetId": "esteira"}}'
 
@@ -61,6 +64,7 @@ servers-stop: ## stop what `make servers` started
 	@-kill "$$(cat .tools/run/prism.pid)"
 	@-kill "$$(cat .tools/run/gcs.pid)"
 	@-kill "$$(cat .tools/run/bigquery.pid)"
+	@-kill "$$(cat .tools/run/vertex.pid)"
 	@-kill -- "-$$(cat .tools/run/pubsub.pid)"  # gcloud's own process group: the emulator is its child
 
 setup: $(VENVS)/launcher/.stamp $(VENVS)/pipeline/.stamp $(VENVS)/validate/.stamp $(VENVS)/server/.stamp ## the environments of the steps

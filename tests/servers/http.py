@@ -91,7 +91,8 @@ class Server:
 
 
 @contextmanager
-def serving(service: Service) -> Iterator[Server]:
+def serving(service: Service, port: int = 0) -> Iterator[Server]:
+    """On this port of the loopback address; 0: a free one."""
     server = Server(service)
 
     class Handler(BaseHTTPRequestHandler):
@@ -140,7 +141,7 @@ def serving(service: Service) -> Iterator[Server]:
 
         do_GET = do_POST = do_PATCH = do_DELETE = do_PUT = _any
 
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    http = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     http.daemon_threads = True
     server.port = http.server_address[1]
     thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)

@@ -55,7 +55,7 @@ class CloudBlobs:
 
     def read(self, name: str) -> tuple[bytes, int]:
         from google.api_core.exceptions import NotFound
-        from google.cloud.storage.exceptions import DataCorruption
+        from google.resumable_media.common import DataCorruption  # of which the newer client's is one
 
         blob = self._blob(name)
         with self._translated():
