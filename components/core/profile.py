@@ -18,7 +18,7 @@ from pydantic import Field, model_validator
 from components.core.artifacts import canonical_json
 from components.core.case import Strict, validate
 from components.core.errors import CaseError, SetupError
-from components.core.targets import Kubeflow, Vertex
+from components.core.targets import Dataflow, Kubeflow, Vertex
 
 LOCAL_ROOT = ".esteira"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -135,6 +135,8 @@ class Jobs(Strict):
 
     runner: Literal["FnApiRunner", "PortableRunner", "DataflowRunner"] = "FnApiRunner"
     options: dict[str, str | int | bool] = {}
+    """Beam's own, by name."""
+    dataflow: Dataflow = Dataflow()
 
 
 class Emulators(Strict):
@@ -199,6 +201,23 @@ class Profile(Strict):
         if self.registry.adapter == "mlflow" and not self.registry.at:
             raise ValueError("name the MLflow server in registry.at")
         return self
+
+    @model_validator(mode="after")
+    def _dataflow_is_somewhere(self) -> Self:
+        if self.jobs.runner == "DataflowRunner":
+            if not (self.dataflow.project and self.dataflow.region):
+                raise ValueError("name project and region, in jobs.dataflow or vertex, for runner: DataflowRunner")
+            if self.blobs.adapter != "google":
+                raise ValueError("have blobs.adapter: google, where runner: DataflowRunner stages its jobs")
+        return self
+
+    @property
+    def dataflow(self) -> Dataflow:
+        """Where Dataflow runs and as whom: what jobs.dataflow leaves out is the section vertex's."""
+        given, vertex = self.jobs.dataflow, self.vertex
+        names = ("project", "region", "service_account", "kms_key")
+        found = {name: getattr(vertex, name) for name in names if vertex is not None and not getattr(given, name)}
+        return given.model_copy(update=found)
 
     @model_validator(mode="after")
     def _without_secrets(self) -> Self:

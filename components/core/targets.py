@@ -31,6 +31,33 @@ class Vertex(Strict):
         return f"projects/{self.project}/locations/{self.region}"
 
 
+class Dataflow(Strict):
+    """Beam's workers in the cloud. Dataflow's Streaming Engine keeps the state of a stream, whatever stands here."""
+
+    project: str = Field(default="", pattern=r"^([a-z][a-z0-9-]{4,28}[a-z0-9])?$")
+    """Empty: vertex.project."""
+    region: str = Field(default="", pattern=r"^([a-z]+-[a-z]+[0-9]+)?$")
+    """Empty: vertex.region."""
+    image: str = Field(default="", pattern=r"^(\S+@sha256:[0-9a-f]{64})?$")
+    """The workers' image by digest; empty: the task's own, which ESTEIRA_IMAGE names in its environment."""
+    service_account: str = Field(default="", pattern=r"^([^@\s]+@[a-z0-9.-]+\.gserviceaccount\.com)?$")
+    """Whose rights the workers have; empty: vertex.service_account."""
+    machine_type: str = Field(default="", pattern=r"^([a-z][a-z0-9-]*)?$")
+    """Empty: Dataflow's choice."""
+    workers: int | None = Field(default=None, ge=1)
+    """To begin with; none: Dataflow's choice."""
+    max_workers: int = Field(default=8, ge=1)
+    """What autoscaling may go up to."""
+    subnetwork: str = Field(default="", pattern=r"^((\S+/)?regions/[^/\s]+/subnetworks/[^/\s]+)?$")
+    """regions/REGION/subnetworks/NAME, with projects/HOST/ before it for a shared VPC; empty: the network `default`."""
+    public_ips: bool = False
+    """Whether workers have public addresses; without them the subnetwork needs Private Google Access."""
+    kms_key: str = Field(default="", pattern=r"^(projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+)?$")
+    """Empty: vertex.kms_key."""
+    endpoint: str = Field(default="", pattern=_HOST)
+    """Another address of the API. Over http nothing is sent that opens a door: the caller stays anonymous."""
+
+
 class Kubeflow(Strict):
     host: str = Field(pattern=_HOST, min_length=1)
     """The API's address; its token comes from ESTEIRA_KUBEFLOW_TOKEN or the file ESTEIRA_KUBEFLOW_TOKEN_FILE."""
