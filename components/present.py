@@ -1,4 +1,4 @@
-"""What a step shows in the console of KFP and Vertex: metrics, curves and its page; works on kfp's artifacts by method.
+"""What a step shows in the console of KFP and Vertex: metrics, curves, its page, the cloud's resources that it made.
 
 A number that is not finite kills KFP's orchestrator after the task has succeeded, so it is left out, by name.
 """
@@ -19,6 +19,13 @@ EVALUATION = "evaluation.json"
 
 class Metrics(Protocol):
     def log_metric(self, metric: str, value: float) -> None: ...
+
+
+class Named(Protocol):
+    """An artifact that stands for a resource elsewhere."""
+
+    uri: str
+    metadata: dict[str, Any]
 
 
 class Curves(Protocol):
@@ -57,6 +64,22 @@ def log_curves(curves: Curves, evaluation: str) -> None:
         log_roc(curves, roc["fpr"], roc["tpr"], roc["thresholds"])
     if confusion := data.get("confusion"):
         log_confusion(curves, confusion["labels"], confusion["matrix"])
+
+
+def name_vertex(artifact: Named, name: str) -> None:
+    """Lets lineage show the resource projects/P/locations/L/…; without a name it stays as the platform made it."""
+    if name:
+        artifact.uri = f"https://{name.split('/')[3]}-aiplatform.googleapis.com/v1/{name}"
+        artifact.metadata["resourceName"] = name
+
+
+def name_table(artifact: Named, name: str) -> None:
+    """Lets lineage show the table PROJECT.DATASET.TABLE; without a name it stays as the platform made it."""
+    if name:
+        project, dataset, table = name.rsplit(".", 2)  # a project of a domain's own has dots
+        base = "https://www.googleapis.com/bigquery/v2"
+        artifact.uri = f"{base}/projects/{project}/datasets/{dataset}/tables/{table}"
+        artifact.metadata |= {"projectId": project, "datasetId": dataset, "tableId": table}
 
 
 def copy_page(artifact: str, target: str) -> None:

@@ -34,7 +34,7 @@ def batch(bundle: str, operations: str, profile: str, start: str = "", stop: str
         model = train(features=rows.outputs["features"], **case)
         gate = evaluate(model=model.outputs["model"], holdout=rows.outputs["holdout"], purpose="train", **case)
         version = register(model=model.outputs["model"], evaluation=gate.outputs["evaluation"], **case)
-        live = deploy(version=version.output, mode="", evaluation=gate.outputs["evaluation"], **case)
+        live = deploy(version=version.outputs["version"], mode="", evaluation=gate.outputs["evaluation"], **case)
         champion = live.outputs["champion"]
         scored = predict(
             purpose="train", start=start, stop=stop, champion=champion, score=rows.outputs["score"], **case

@@ -33,5 +33,5 @@ def fast(bundle: str, operations: str, profile: str, start: str = "", stop: str 
         model = train(features=rows.outputs["features"], **case)
         gate = evaluate(model=model.outputs["model"], holdout=rows.outputs["holdout"], purpose="fast", **case)
         version = register(model=model.outputs["model"], evaluation=gate.outputs["evaluation"], **case)
-        live = deploy(version=version.output, evaluation=gate.outputs["evaluation"], mode="canary", **case)
-        canary(version=version.output, champion=live.outputs["champion"], **case)
+        live = deploy(version=version.outputs["version"], evaluation=gate.outputs["evaluation"], mode="canary", **case)
+        canary(version=version.outputs["version"], champion=live.outputs["champion"], **case)

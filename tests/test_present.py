@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from kfp.dsl import ClassificationMetrics, Metrics
 
-from components import present
+from components import lineage, present
 from components.core import artifacts
 from components.core.errors import ArtifactError
 
@@ -69,3 +70,33 @@ def test_an_altered_page_is_not_shown(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="'index.html' must have the sha256 of its manifest"):
         present.copy_page(root, str(tmp_path / "page"))
     assert not (tmp_path / "page").exists()
+
+
+def test_a_resource_of_vertex_is_named_as_its_console_looks_for_it() -> None:
+    artifact = lineage.VertexModel(uri="gs://root/registered")
+    name = "projects/p/locations/europe-west1/models/flights@3"
+    present.name_vertex(artifact, name)
+    assert artifact.uri == f"https://europe-west1-aiplatform.googleapis.com/v1/{name}"
+    assert artifact.metadata == {"resourceName": name}
+
+
+@pytest.mark.parametrize("project", ["p-1", "example.com:p-1"])
+def test_a_table_is_named_as_bigquerys_console_looks_for_it(project: str) -> None:
+    artifact = lineage.BQTable(uri="gs://root/table")
+    present.name_table(artifact, f"{project}.esteira.predictions_flights")
+    place = f"projects/{project}/datasets/esteira/tables/predictions_flights"
+    assert artifact.uri == f"https://www.googleapis.com/bigquery/v2/{place}"
+    assert artifact.metadata == {"projectId": project, "datasetId": "esteira", "tableId": "predictions_flights"}
+
+
+@pytest.mark.parametrize("show", [present.name_vertex, present.name_table])
+def test_what_is_in_no_cloud_stays_as_the_platform_made_it(show: Callable[[Any, str], None]) -> None:
+    artifact = lineage.BQTable(uri="gs://root/table")
+    show(artifact, "")
+    assert (artifact.uri, artifact.metadata) == ("gs://root/table", {})
+
+
+@pytest.mark.parametrize("kind", [lineage.VertexModel, lineage.VertexEndpoint, lineage.BQTable])
+def test_the_artifact_types_are_those_of_googles_package(kind: Any) -> None:
+    """Read in google_cloud_pipeline_components/types/artifact_types.py."""
+    assert (kind.schema_title, kind.schema_version) == (f"google.{kind.__name__}", "0.0.1")

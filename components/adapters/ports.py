@@ -274,11 +274,62 @@ class Alerts(Protocol):
         ...
 
 
+JobState = Literal["starting", "running", "draining", "cancelling", "done", "failed", "cancelled", "drained", "updated"]
+
+
+@dataclass(frozen=True)
+class CloudJob:
+    """A Beam job that a cloud runs by itself."""
+
+    id: str
+    name: str
+    state: JobState
+    streaming: bool
+    key: str
+    """What it is to do, as its label says it; "" where it says nothing."""
+    url: str
+    """Its page in the console."""
+
+
 class Jobs(Protocol):
     """Beam jobs."""
 
-    def run(self, build: Callable[[Any], None], *, name: str) -> None:
-        """`build(pipeline)` adds the transforms; returns when the job has succeeded. Raises RunError."""
+    def run(self, build: Callable[[Any], None], *, name: str, key: str = "", resources: Path | None = None) -> None:
+        """`build(pipeline)` adds the transforms; returns when the job has succeeded. Raises RunError.
+
+        Whoever is told to end while it waits (SIGTERM, Ctrl+C) takes the job along.
+
+        Parameters
+        ----------
+        key
+            A digest of what the job is to do; empty: its name says it all. Where a cloud has a job of this name and
+            key that is under way or done, that one is followed, and `build` is not called.
+        resources
+            The file in which a cloud's job is named as soon as it is there (JSON of Google's GcpResources); one that
+            names a job already means that job.
+        """
+        ...
+
+
+class Streams(Protocol):
+    """Beam jobs that a cloud runs until they are told to end. One of a name is under way at a time."""
+
+    def start(
+        self, build: Callable[[Any], None], *, name: str, key: str = "", update: Mapping[str, str] | None = None
+    ) -> CloudJob:
+        """Starts a job and returns; one of this name and key that is under way is returned as it is.
+
+        `update` takes the place of the job of this name, whose state goes on; it maps the names of transforms that
+        were renamed, from old to new. Raises ConflictError where another key's is under way, or none to update.
+        """
+        ...
+
+    def find(self, name: str) -> CloudJob | None:
+        """The job of this name that is under way, or else the last one."""
+        ...
+
+    def stop(self, name: str, *, drain: bool) -> CloudJob:
+        """Cancels, or drains: what was taken is worked off first. Raises ConflictError where none is under way."""
         ...
 
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from kfp import dsl
 
-from components import types
+from components import lineage, types
 
 
 @dsl.component(base_image=types.PIPELINE, install_kfp_package=False)
@@ -16,10 +16,13 @@ def deploy(
     version: str,
     mode: str,
     evaluation: dsl.Input[dsl.Artifact],
+    endpoint: dsl.Output[lineage.VertexEndpoint],
 ) -> NamedTuple("Outputs", champion=str, challenger=str):  # type: ignore[valid-type]
+    from components import present
     from components.deploy import task
     from components.step import Launch
 
     launch = Launch(job, bundle, operations, profile)
     result = task.run(launch, version=version, mode=mode, evaluation=evaluation.path)
+    present.name_vertex(endpoint, result.parameters["resource"])
     return result.parameters["champion"], result.parameters["challenger"]

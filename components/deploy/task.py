@@ -28,7 +28,8 @@ def run(launch: step.Launch, *, version: str, evaluation: str, mode: str = "") -
         "champion", "canary", or empty for what the case's `deploy` says. A canary needs a champion; without one the
         gate's floors have decided, and the version is promoted at once.
 
-    The result's parameters `champion` and `challenger` are the versions that are live afterwards, empty for none.
+    The result's parameters `champion` and `challenger` are the versions that are live afterwards, empty for none;
+    `resource` is the endpoint's name in the cloud.
     """
     return step.perform(
         "deploy",
@@ -47,16 +48,17 @@ def work(context: step.Context, version: str, mode: str) -> step.Result:
         raise CaseError("mode", "be champion or canary, or empty for the case's", mode, "Mend the pipeline.")
     if found.accepted:
         change = _deployed(context, _number(version), found, mode)
-        return _result(change.after, change.done, change.behind)
+        return _result(context, change.after, change.done, change.behind)
     # What a killed run left between the pointer and its projection is mended here too.
     now = release.reconcile(ports, ports.endpoints.pointer(case))
     stays = f": version {now.champion} stays champion" if now.champion else ": there is no champion"
-    return _result(now, f"Nothing deployed, the gate refused{stays}")
+    return _result(context, now, f"Nothing deployed, the gate refused{stays}")
 
 
-def _result(now: Pointer, summary: str, behind: str = "") -> step.Result:
+def _result(context: step.Context, now: Pointer, summary: str, behind: str = "") -> step.Result:
     told = f"{summary}. The registry's aliases follow with the next run: {behind}" if behind else summary
     parameters = {"champion": str(now.champion or ""), "challenger": str(now.challenger or "")}
+    parameters["resource"] = context.ports.endpoints.resource(now.case)
     return step.Result(summary=told, parameters=parameters)
 
 

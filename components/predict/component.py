@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components import types
+from components import lineage, types
 
 
 @dsl.component(base_image=types.PIPELINE, install_kfp_package=False)
@@ -17,11 +17,13 @@ def predict(
     champion: str,
     score: dsl.Input[dsl.Dataset],
     predictions: dsl.Output[dsl.Dataset],
+    table: dsl.Output[lineage.BQTable],
 ) -> None:
+    from components import present
     from components.predict import task
     from components.step import Launch
 
-    task.run(
+    result = task.run(
         Launch(job, bundle, operations, profile),
         purpose=purpose,
         start=start,
@@ -30,3 +32,4 @@ def predict(
         score=score.path,
         predictions=predictions.path,
     )
+    present.name_table(table, result.parameters["resource"])

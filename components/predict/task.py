@@ -65,7 +65,7 @@ def work(context: step.Context, *, moves: bool) -> step.Result:
     if champion is None or not manifest.rows:
         artifacts.publish(out, "predictions", schema=schema(manifest))
         why = "there is no champion" if champion is None else "no new rows"
-        return step.Result(manifest.rows, 0, f"Nothing to predict: {why}", {"table": ""})
+        return step.Result(manifest.rows, 0, f"Nothing to predict: {why}", {"table": "", "resource": ""})
     partitions = []
     for partition in manifest.partitions:
         writer = PartitionWriter(out, partition.key, schema(manifest), time=events.EVENT_TIME)
@@ -84,7 +84,8 @@ def work(context: step.Context, *, moves: bool) -> step.Result:
     if moves:
         _move_watermark(context.ports.blobs, context.case.name, span[1])
     summary = f"{manifest.rows:,} rows by version {champion.version} into the table {table}"
-    return step.Result(manifest.rows, manifest.rows, summary, {"table": table, "version": str(champion.version)})
+    named = {"table": table, "version": str(champion.version), "resource": context.ports.tables.resource(table)}
+    return step.Result(manifest.rows, manifest.rows, summary, named)
 
 
 def _champion(context: step.Context, manifest: Manifest) -> Live | None:

@@ -19,6 +19,7 @@ def preprocess(
     holdout: dsl.Output[dsl.Dataset],
     score: dsl.Output[dsl.Dataset],
     dead_letter: dsl.Output[dsl.Dataset],
+    gcp_resources: dsl.OutputPath(str),  # type: ignore[valid-type]
 ) -> None:
     from components.preprocess import task
     from components.step import Launch
@@ -33,4 +34,5 @@ def preprocess(
         holdout=holdout.path,
         score=score.path,
         dead_letter=dead_letter.path,
+        gcp_resources=gcp_resources,
     )

@@ -18,6 +18,8 @@ from components.preprocess import show
 from components.preprocess.period import Outcome
 from components.preprocess.plan import PUBLISHED, Element, Spec
 
+NO_RESOURCES = b'{"resources": []}'
+"""A GcpResources message that names no job: nothing to show, nothing to resume."""
 READS = (
     "columns",
     "entity_id",
@@ -43,19 +45,24 @@ def run(
     holdout: str,
     score: str,
     dead_letter: str,
+    gcp_resources: str = "",
     purpose: str = "train",
 ) -> step.Result:
-    """Publishes the four artifacts; see README.md."""
-    return step.perform(
+    """Publishes the four artifacts, and at the path `gcp_resources`, if it is given, the cloud's job; see README.md."""
+    resources = Path(gcp_resources) if gcp_resources else None
+    result = step.perform(
         "preprocess",
         launch,
-        lambda context: work(context, purpose),
+        lambda context: work(context, purpose, resources),
         inputs={"events": events, "references": references},
         outputs={"features": features, "holdout": holdout, "score": score, "dead_letter": dead_letter},
         parameters={"purpose": purpose},
         reads=READS,
         outside=_outside,
     )
+    if resources and not resources.is_file():  # Kubeflow wants every declared file
+        artifacts.atomic_write(resources, NO_RESOURCES)
+    return result
 
 
 def _outside(context: step.Context) -> Any:
@@ -67,7 +74,7 @@ def _outside(context: step.Context) -> Any:
     return {"code": code, "window": window, "task": model.task, "weights": model.weights.column}
 
 
-def work(context: step.Context, purpose: str) -> step.Result:
+def work(context: step.Context, purpose: str, resources: Path | None) -> step.Result:
     from components.core.features import Transform
     from components.preprocess import job
 
@@ -79,7 +86,8 @@ def work(context: step.Context, purpose: str) -> step.Result:
     outcomes: list[Outcome] = []
     if elements:
         context.say(f"{sum(1 for _ in elements)} periods on {context.profile.jobs.runner}")
-        context.ports.jobs.run(job.build(spec, elements), name=f"preprocess-{context.launch.job}")
+        beam = job.build(spec, elements)
+        context.ports.jobs.run(beam, name=f"preprocess-{context.launch.job}", resources=resources)
         outcomes = job.outcomes(spec, elements)
     _check(context, outcomes, elements, purpose)
     _publish(context, outcomes, plans.schemas(context.case, outputs), manifest.info["window"])

@@ -11,7 +11,7 @@ from components.core.scorer import Scorer
 def run(launch: step.Launch, *, model: str, evaluation: str) -> step.Result:
     """Registers the model artifact at `model` as the evaluation at `evaluation` allows.
 
-    The result's parameter `version` is its number, empty when the model was refused.
+    The result's parameter `version` is its number, `resource` its name in the cloud; empty when the model was refused.
     """
     return step.perform("register", launch, work, inputs={"model": model, "evaluation": evaluation})
 
@@ -25,7 +25,8 @@ def work(context: step.Context) -> step.Result:
         raise ModelError("model", f"be the one that was evaluated, {found.model}", model.identity, remedy)
     if not found.accepted:
         why = found.reasons[0] if found.reasons else "no reason given"
-        return step.Result(summary=f"Nothing registered, the gate refused: {why}", parameters={"version": ""})
+        nothing = {"version": "", "resource": ""}
+        return step.Result(summary=f"Nothing registered, the gate refused: {why}", parameters=nothing)
     tags = {
         "bundle": model.bundle,
         "data": model.data,
@@ -37,5 +38,8 @@ def work(context: step.Context) -> step.Result:
     known = registered.tags.get("run") != context.launch.job
     return step.Result(
         summary=f"Version {registered.version}{', as before' if known else ''}: {model.identity[:12]}",
-        parameters={"version": str(registered.version)},
+        parameters={
+            "version": str(registered.version),
+            "resource": context.ports.registry.resource(context.case.name, registered.version),
+        },
     )

@@ -62,7 +62,7 @@ def aliases(here: Toy) -> dict[str, int]:
 
 def test_the_first_accepted_version_is_champion(here: Toy) -> None:
     result = deploy(here, *accepted(here, 1))
-    assert result.parameters == {"champion": "1", "challenger": ""}
+    assert result.parameters == {"champion": "1", "challenger": "", "resource": ""}
     assert result.summary == "Version 1 is champion"
     pointer = here.ports.endpoints.pointer(NAME)
     assert replace(pointer, at=0.0) == Pointer(
@@ -93,7 +93,7 @@ def test_as_a_canary_it_is_challenger_with_the_share_that_the_case_says(here: To
     deploy(here, *accepted(here, 1))
     two = accepted(here, 2, champion=1)
     result = deploy(here, *two, mode="canary")
-    assert result.parameters == {"champion": "1", "challenger": "2"}
+    assert result.parameters == {"champion": "1", "challenger": "2", "resource": ""}
     assert result.summary == "Version 2 is challenger with 20 % of the traffic, beside version 1"
     pointer = here.ports.endpoints.pointer(NAME)
     assert (pointer.champion, pointer.challenger, pointer.split) == (1, 2, 20)
@@ -105,7 +105,7 @@ def test_as_a_canary_it_is_challenger_with_the_share_that_the_case_says(here: To
 
 def test_a_canary_without_a_champion_is_champion_at_once(here: Toy) -> None:
     result = deploy(here, *accepted(here, 1), mode="canary")
-    assert result.parameters == {"champion": "1", "challenger": ""}
+    assert result.parameters == {"champion": "1", "challenger": "", "resource": ""}
     assert result.summary == "Version 1 is champion"
 
 
@@ -117,7 +117,7 @@ def test_the_case_says_whether_batch_deploys_as_a_canary(tmp_path: Path, make_la
         deploy(here, *two)
         pointer = here.ports.endpoints.pointer(NAME)
         assert (pointer.champion, pointer.challenger, pointer.split) == (1, 2, 7)
-        assert deploy(here, *three, mode="champion").parameters == {"champion": "3", "challenger": ""}
+        assert deploy(here, *three, mode="champion").parameters == {"champion": "3", "challenger": "", "resource": ""}
 
 
 def test_a_canary_does_not_take_the_place_of_another(here: Toy, capsys: pytest.CaptureFixture[str]) -> None:
@@ -143,7 +143,7 @@ def test_a_canary_that_was_killed_long_ago_gives_its_place_to_the_next(
         two, three = accepted(here, 2, champion=1), accepted(here, 3, champion=1)
         deploy(here, *two, mode="canary")
         time.sleep(1.1)
-        assert deploy(here, *three, mode="canary").parameters == {"champion": "1", "challenger": "3"}
+        assert deploy(here, *three, mode="canary").parameters == {"champion": "1", "challenger": "3", "resource": ""}
     states = here.ports.endpoints.history(NAME)
     assert [state.challenger for state in states] == [None, 2, None, 3]
     assert states[2].why == "The canary of version 2 ended without a verdict."
@@ -180,13 +180,13 @@ def test_again_it_ends_no_canary_that_began_since(here: Toy) -> None:
 
 def test_what_the_gate_refused_moves_nothing(here: Toy) -> None:
     result = deploy(here, "", here.evaluation("e", here.model("m"), accepted=False))
-    assert result.parameters == {"champion": "", "challenger": ""}
+    assert result.parameters == {"champion": "", "challenger": "", "resource": ""}
     assert result.summary == "Nothing deployed, the gate refused: there is no champion"
     deploy(here, *accepted(here, 1))
     before = here.ports.endpoints.pointer(NAME)
     version, _ = accepted(here, 2, champion=1)
     result = deploy(here, version, here.evaluation("refused", here.root / "m2", accepted=False, champion=1))
-    assert result.parameters == {"champion": "1", "challenger": ""}
+    assert result.parameters == {"champion": "1", "challenger": "", "resource": ""}
     assert result.summary == "Nothing deployed, the gate refused: version 1 stays champion"
     assert here.ports.endpoints.pointer(NAME) == before
 

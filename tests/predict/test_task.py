@@ -106,7 +106,7 @@ def test_every_row_gets_the_champions_score_and_decision(live: World) -> None:
     assert set(rows["version"].to_pylist()) == {1}
     assert (result.rows_in, result.rows_out) == (1000, 1000)
     assert result.summary == "1,000 rows by version 1 into the table predictions_toy"
-    assert result.parameters == {"table": TABLE, "version": "1"}
+    assert result.parameters == {"table": TABLE, "version": "1", "resource": ""}
 
 
 def test_the_table_holds_the_same_rows_a_window_per_period(live: World) -> None:

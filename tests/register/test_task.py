@@ -43,7 +43,7 @@ def identity(model: Path) -> str:
 def test_an_accepted_model_becomes_a_version_with_its_lineage(here: Toy) -> None:
     model = here.model("m")
     result = register(here, model, here.evaluation("e", model))
-    assert result.parameters == {"version": "1"}
+    assert result.parameters == {"version": "1", "resource": ""}
     assert result.summary == f"Version 1: {identity(model)[:12]}"
     [version] = here.ports.registry.versions(NAME)
     assert version.identity == identity(model)
@@ -63,7 +63,7 @@ def test_the_same_model_keeps_its_version_in_every_later_run(here: Toy) -> None:
     evaluation = here.evaluation("e", model)
     register(here, model, evaluation)
     result = register(here.again("job-2"), model, evaluation)
-    assert result.parameters == {"version": "1"}
+    assert result.parameters == {"version": "1", "resource": ""}
     assert result.summary == f"Version 1, as before: {identity(model)[:12]}"
     assert len(here.ports.registry.versions(NAME)) == 1
 
@@ -71,13 +71,16 @@ def test_the_same_model_keeps_its_version_in_every_later_run(here: Toy) -> None:
 def test_another_model_is_the_next_version(here: Toy) -> None:
     for number, weights in enumerate([((-2.0, 2.0), (0.0, 0.0)), OTHER], 1):
         model = here.model(f"m{number}", weights)
-        assert register(here, model, here.evaluation(f"e{number}", model)).parameters == {"version": str(number)}
+        assert register(here, model, here.evaluation(f"e{number}", model)).parameters == {
+            "version": str(number),
+            "resource": "",
+        }
 
 
 def test_a_refused_model_is_not_registered_and_it_says_why(here: Toy) -> None:
     model = here.model("m")
     result = register(here, model, here.evaluation("e", model, accepted=False))
-    assert result.parameters == {"version": ""}
+    assert result.parameters == {"version": "", "resource": ""}
     assert result.summary == "Nothing registered, the gate refused: roc_auc is 0.5, below its floor 0.8."
     assert here.ports.registry.versions(NAME) == []
 
@@ -143,4 +146,4 @@ def test_only_true_is_an_approval(here: Toy, accepted: Any) -> None:
     body = json.loads((evaluation / "evaluation.json").read_bytes()) | {"accepted": accepted}
     file = artifacts.write_file(evaluation, "evaluation.json", json.dumps(body).encode())
     artifacts.publish(evaluation, "evaluation", files=[file])
-    assert register(here, model, evaluation).parameters == {"version": ""}
+    assert register(here, model, evaluation).parameters == {"version": "", "resource": ""}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from components.core.errors import RunError
@@ -17,7 +18,13 @@ class BeamJobs:
     def __init__(self, settings: Jobs) -> None:
         self._settings = settings
 
-    def run(self, build: Callable[[Any], None], *, name: str) -> None:
+    def run(
+        self,
+        build: Callable[[Any], None],
+        *,
+        name: str,
+        resources: Path | None = None,  # noqa: ARG002  # there is no cloud's job to name
+    ) -> None:
         import apache_beam as beam
         from apache_beam.options.pipeline_options import PipelineOptions
         from apache_beam.runners.runner import PipelineState
