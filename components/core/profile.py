@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -234,7 +235,7 @@ class Profile(Strict):
 
     @classmethod
     def from_json(cls, text: str) -> Profile:
-        return validate(cls, yaml.safe_load(text), where="profile")
+        return validate(cls, json.loads(text), where="profile")
 
     def path(self, name: str) -> Path:
         """A folder of the local adapters."""
