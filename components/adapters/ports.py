@@ -80,6 +80,15 @@ class Tables(Protocol):
         """
         ...
 
+    def append(self, table: str, window: str, rows: pa.Table, *, key: str) -> None:
+        """Adds the rows to a window; durable once it has returned, and cheap enough for a stream.
+
+        At least once: what is appended again (a lost answer, a writer that was killed) is read once, as of the
+        appended rows of a window with an equal value in the column `key` the last one counts. What `replace` writes
+        takes the place of all that was appended before. A window has one writer at a time.
+        """
+        ...
+
     def windows(self, table: str) -> list[str]:
         """The windows written so far, sorted."""
         ...

@@ -1,4 +1,4 @@
-"""The tables that the stream writes: one window per 8,192 offsets, replaced whole as it grows."""
+"""The tables that the stream writes: one window per 8,192 offsets, to which each batch is appended."""
 
 from __future__ import annotations
 
@@ -37,18 +37,17 @@ def check_new(tables: Tables, names: Sequence[str], log: str) -> None:
 
 
 class Sink:
-    """Rows of the bucket that grows are held in memory, so that each write is the whole of its window.
+    """Rows are named by their number: what is appended again is there once.
 
     What stands in the tables from `committed` on was written by a reader that ended before it committed: it is taken
-    out first, as the same offsets come again.
+    out first, as the same offsets come again and may give other rows.
     """
 
     def __init__(self, tables: Tables, names: Sequence[str], committed: int) -> None:
-        self._tables, self._window = tables, window(committed)
-        self._held: dict[str, list[pa.Table]] = {name: [] for name in names}
+        self._tables = tables
         for name in names:
             for found in tables.windows(name):
-                if found.startswith(_PREFIX) and found >= self._window:
+                if found.startswith(_PREFIX) and found >= window(committed):
                     self._trim(name, found, committed)
 
     def _trim(self, name: str, found: str, committed: int) -> None:
@@ -56,15 +55,9 @@ class Sink:
         kept = rows.filter(pc.less(rows.column(ARRIVAL), committed))
         if kept.num_rows < rows.num_rows:
             self._tables.replace(name, found, kept)
-        if found == self._window:
-            self._held[name] = [kept]
 
     def write(self, offset: int, rows: Mapping[str, pa.Table]) -> None:
         """The rows by table, of offsets from `offset` on in one bucket; durable once it has returned."""
-        if window(offset) != self._window:
-            self._window, self._held = window(offset), {name: [] for name in self._held}
         for name, more in rows.items():
             if more.num_rows:
-                whole = pa.concat_tables([*self._held[name], more], promote_options="default").combine_chunks()
-                self._tables.replace(name, self._window, whole)
-                self._held[name] = [whole]
+                self._tables.append(name, window(offset), more, key=ARRIVAL)

@@ -245,6 +245,71 @@ def test_of_writers_at_once_that_add_to_one_window_none_loses_a_row(make, tmp_pa
     assert sorted(found["number"].to_pylist()) == list(range(4 * each))
 
 
+def test_appended_rows_are_read_at_once_in_their_order(tables):
+    tables.append("scores", "stream-1", rows(2, 1), key="number")
+    tables.append("scores", "stream-2", rows(4), key="number")
+    tables.append("scores", "stream-1", rows(3), key="number")
+    assert tables.read("scores", window="stream-1") == rows(2, 1, 3)
+    assert tables.read("scores") == rows(2, 1, 3, 4)
+    assert tables.windows("scores") == ["stream-1", "stream-2"]
+    assert tables.query("SELECT number FROM scores ORDER BY number")["number"].to_pylist() == [1, 2, 3, 4]
+
+
+def test_what_is_appended_twice_is_read_once_as_it_came_last(tables):
+    def labelled(number: int, text: str) -> pa.Table:
+        return pa.table({"number": pa.array([number], pa.int64()), "text": [text]})
+
+    tables.append("scores", "w", pa.concat_tables([labelled(1, "old"), labelled(2, "stays")]), key="number")
+    tables.append("scores", "w", labelled(1, "new"), key="number")
+    tables.append("scores", "v", labelled(1, "another window's"), key="number")
+    expected = [(1, "another window's"), (2, "stays"), (1, "new")]
+    assert [(row["number"], row["text"]) for row in tables.read("scores").to_pylist()] == expected
+    assert tables.query("SELECT count(*) AS n FROM scores").to_pylist() == [{"n": 3}]
+
+
+def test_rows_are_appended_to_what_was_written_and_go_with_it(tables):
+    tables.append("scores", "w", rows(8, 9), key="number")
+    tables.replace("scores", "w", rows(1, 2))
+    assert tables.read("scores") == rows(1, 2)
+    tables.append("scores", "w", rows(3), key="number")
+    assert tables.read("scores") == rows(1, 2, 3)
+    tables.replace("scores", "w", rows(4))
+    assert tables.read("scores") == rows(4)
+    assert tables.query("SELECT number FROM scores")["number"].to_pylist() == [4]
+
+
+def test_appended_rows_bring_columns_and_take_none(tables):
+    tables.append("scores", "w", rows(1).select(["number"]), key="number")
+    tables.append("scores", "w", rows(2), key="number")
+    tables.append("scores", "w", rows(3).select(["number"]), key="number")
+    assert tables.read("scores")["text"].to_pylist() == [None, "ß2", None]
+
+
+def test_a_column_of_another_type_is_refused_and_nothing_is_added(tables):
+    tables.append("scores", "w", rows(1), key="number")
+    with pytest.raises(DataError, match="Cast it"):
+        tables.append("scores", "w", pa.table({"number": [2], "text": [1.5]}), key="number")
+    assert tables.read("scores") == rows(1)
+
+
+def test_no_rows_are_no_append(tables):
+    tables.append("scores", "w", rows(), key="number")
+    assert tables.windows("scores") == []
+
+
+def test_an_append_is_told_and_no_stale_writing_follows_it(tables):
+    before = time.time()
+    tables.append("scores", "2013-01", rows(1), key="number")
+    first = token(tables)
+    tables.append("scores", "2013-01", rows(2), key="number")
+    assert token(tables) != first
+    assert before - 1 <= tables.written("scores")["2013-01"].at <= time.time() + 1
+    with pytest.raises(ConflictError):
+        tables.replace("scores", "2013-01", rows(3), after=first)
+    tables.replace("scores", "2013-01", rows(3), after=token(tables))
+    assert tables.read("scores") == rows(3)
+
+
 @pytest.mark.parametrize(
     "sql",
     [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property
@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.adapters.gcp import errors, sql
-from components.adapters.gcp.clients import bigquery_client, read_client
+from components.adapters.gcp.clients import bigquery_client, read_client, write_client
 from components.core.errors import CaseError, SetupError
 
 _AT = re.compile(r"(?P<project>([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9])\.(?P<dataset>[A-Za-z0-9_]{1,1024})")
@@ -58,6 +58,10 @@ class Dataset:
     @cached_property
     def _reading(self) -> Any:
         return read_client()
+
+    @cached_property
+    def _writing(self) -> Any:
+        return write_client()
 
     @cached_property
     def location(self) -> str:
@@ -136,13 +140,33 @@ class Dataset:
                 raise error from None
         self.done(begun)
 
+    def append(self, table: str, rows: pa.RecordBatch) -> None:
+        """Adds the rows by the Storage Write API's default stream: once, or twice where the answer was lost."""
+        from google.api_core import exceptions
+        from google.cloud.bigquery_storage_v1 import types
+
+        said: Callable[..., Exception] = exceptions.from_grpc_status
+        stream = f"{self._path(table)}/streams/_default"
+        data = types.AppendRowsRequest.ArrowData()
+        data.writer_schema.serialized_schema = rows.schema.serialize().to_pybytes()
+        data.rows.serialized_record_batch = rows.serialize().to_pybytes()
+        asked = types.AppendRowsRequest(write_stream=stream, arrow_rows=data)
+        # The generated client does not say by itself to which region this call goes.
+        told = [("x-goog-request-params", f"write_stream={stream}")]
+        for answer in self._writing.append_rows(iter([asked]), retry=None, timeout=60.0, metadata=told):
+            if answer.error.code:
+                listed = "; ".join(one.message for one in answer.row_errors[:3])
+                raise said(answer.error.code, f"{answer.error.message} {listed}".strip())
+
+    def _path(self, table: str) -> str:
+        return "/".join(("projects", self.project, "datasets", self._dataset, "tables", table))
+
     def read(self, table: str, columns: Sequence[str], where: str) -> pa.Table:
         """The columns of the rows that `where` chooses, by the Storage Read API; in no order."""
         from google.cloud.bigquery_storage_v1 import types
 
         options = types.ReadSession.TableReadOptions(selected_fields=list(columns), row_restriction=where)
-        path = "/".join(("projects", self.project, "datasets", self._dataset, "tables", table))
-        asked = types.ReadSession(table=path, data_format=types.DataFormat.ARROW, read_options=options)
+        asked = types.ReadSession(table=self._path(table), data_format=types.DataFormat.ARROW, read_options=options)
         parent = f"projects/{self.project}"
         made = self._reading.create_read_session(
             parent=parent, read_session=asked, max_stream_count=_STREAMS, timeout=60.0

@@ -1,7 +1,7 @@
 """Google's clients, each made once for a port. The emulators are found by the variables that Google's clients know.
 
 STORAGE_EMULATOR_HOST and BIGQUERY_EMULATOR_HOST are URLs; BIGQUERY_STORAGE_EMULATOR_HOST, which is ours, is host:port
-of the Storage Read API's gRPC.
+of the gRPC of the Storage Read and Write APIs.
 """
 
 from __future__ import annotations
@@ -58,8 +58,16 @@ def bigquery_client(project: str) -> Any:
 
 def read_client() -> Any:
     """A client of BigQuery's Storage Read API, over gRPC."""
-    package = load("bigquery_storage_v1")
-    made: Callable[..., Any] = package.BigQueryReadClient
+    return _storage_api("BigQueryReadClient")
+
+
+def write_client() -> Any:
+    """A client of BigQuery's Storage Write API, over gRPC."""
+    return _storage_api("BigQueryWriteClient")
+
+
+def _storage_api(name: str) -> Any:
+    made: Callable[..., Any] = getattr(load("bigquery_storage_v1"), name)
     host = os.environ.get(READ_EMULATOR)
     if not host:
         return _with_credentials("BigQuery", made)

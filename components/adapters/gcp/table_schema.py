@@ -12,9 +12,10 @@ import pyarrow as pa
 from components.core.errors import DataError
 from components.core.events import EVENT_TIME
 
-WINDOW, ROW, TOKEN = "_window", "_row", "_token"
-"""The columns that every table has besides its own: the window, the row's place in it, and its writing's token."""
-OWN = {WINDOW: pa.string(), ROW: pa.int64(), TOKEN: pa.string()}
+WINDOW, ROW, TOKEN, KEY = "_window", "_row", "_token", "_key"
+"""The columns that every table has besides its own: the window, the row's place in it, its writing's token, and what
+tells an appended row from one that was appended twice."""
+OWN = {WINDOW: pa.string(), ROW: pa.int64(), TOKEN: pa.string(), KEY: pa.string()}
 _TIMESTAMP = pa.timestamp("us", tz="UTC")
 _WIDE = {
     "INTEGER": pa.int64(),
@@ -104,12 +105,18 @@ def missing(declared: Iterable[Any], schema: pa.Schema, table: str) -> list[Any]
     return found
 
 
-def laid_out(rows: pa.Table, declared: Iterable[Any], window: str, token: str) -> pa.Table:
-    """The rows with the table's columns in its order, each of the widest type; what they lack is null."""
+def laid_out(
+    rows: pa.Table, declared: Iterable[Any], window: str, token: str, *, first: int = 0, key: str | None = None
+) -> pa.Table:
+    """The rows with the table's columns in its order, each of the widest type; what they lack is null.
+
+    `first` is the first row's place, and `key` the column that names an appended row.
+    """
     own = {
         WINDOW: pa.repeat(window, rows.num_rows),
-        ROW: pa.array(np.arange(rows.num_rows)),
+        ROW: pa.array(first + np.arange(rows.num_rows)),
         TOKEN: pa.repeat(token, rows.num_rows),
+        KEY: pa.nulls(rows.num_rows, pa.string()) if key is None else rows.column(key).cast(pa.string()),
     }
     columns = {}
     for field in declared:

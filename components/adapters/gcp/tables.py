@@ -3,7 +3,8 @@
 A table NAME holds the rows, each with its window and the token of the writing that brought it; _NAME says of each
 window which writing counts (`writings`). A writing loads its rows beside the old ones, by one load job, and counts
 from one UPDATE of _NAME on; what it replaced is deleted then. A killed writer leaves rows that nobody reads; the next
-writing of the window deletes them once they are a day old.
+writing of the window deletes them once they are a day old. Rows are also appended to a window, without a writing of
+their own (`appends`): they count beside those of its last one, each once.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ from typing import Any
 import pyarrow as pa
 
 from components.adapters.gcp import errors, sql, table_schema
+from components.adapters.gcp.appends import Appends
 from components.adapters.gcp.bigquery import Dataset, transient
 from components.adapters.gcp.clients import BIGQUERY_EMULATOR, emulated
-from components.adapters.gcp.table_schema import OWN, ROW, TOKEN, WINDOW
+from components.adapters.gcp.counted import Counted, view
+from components.adapters.gcp.table_schema import OWN, TOKEN, WINDOW
 from components.adapters.gcp.writings import STATE, Last, Writings, new_token, state_table
 from components.adapters.names import checked_table, checked_window, is_table
 from components.adapters.patience import Patience
@@ -30,8 +33,6 @@ MOST_BYTES = 100 * 2**30
 """What one query may be billed for."""
 _DAY = 86_400.0
 _ATTEMPTS = 10
-_LISTED = 500
-"""Tokens that a read names to the service; of more windows, it reads all rows and leaves out what does not count."""
 _log = logging.getLogger(__name__)
 
 
@@ -40,6 +41,7 @@ class CloudTables:
 
     def __init__(self, at: str, *, deadline: float = DEADLINE, most_bytes: int = MOST_BYTES) -> None:
         self._dataset, self._most = Dataset(at, deadline), most_bytes
+        self._appends: dict[str, Appends] = {}
 
     def replace(self, table: str, window: str, rows: pa.Table, *, after: str | None = None) -> None:
         checked_window(window, table)
@@ -51,13 +53,29 @@ class CloudTables:
             table_schema.check(rows.schema, table)
             sent = self._send(self._target(table, rows.schema), window, rows)
         while True:
-            before = writings.last().get(window, Last()).token if after is None else after
+            before = writings.last().get(window, Last()).token if after is None else after.partition("+")[0]
             found = writings.commit(window, sent[-1], rows.num_rows, before)
             if found == sent[-1]:
+                if table in self._appends:
+                    self._appends[table].replaced(window, found)
                 return self._sweep(table, window, found, [before, *sent[:-1]])
             if after is not None:
                 self._sweep(table, window, found, sent)
                 writings.compare(window, after)
+
+    def append(self, table: str, window: str, rows: pa.Table, *, key: str) -> None:
+        checked_window(window, checked_table(table))
+        if not rows.num_rows:
+            return
+        with self._dataset.translated(table):
+            table_schema.check(rows.schema, table)
+            if table not in self._appends:
+                target = self._target(table, rows.schema)
+                self._appends[table] = Appends(self._dataset, table, target)
+            appends = self._appends[table]
+            if table_schema.missing(appends.target.schema, rows.schema, table):
+                appends.target = self._target(table, rows.schema)
+            appends.send(window, rows, key)
 
     def _send(self, target: Any, window: str, rows: pa.Table) -> list[str]:
         """Loads the rows; the tokens with which they were sent. Those with the last are there."""
@@ -90,23 +108,26 @@ class CloudTables:
 
     def written(self, table: str) -> dict[str, Written]:
         found = Writings(self._dataset, checked_table(table)).committed()
-        return {window: Written(last.at, last.token) for window, last in found.items()}
+        return {window: Written(last.at, last.token + last.appended) for window, last in found.items()}
 
     def read(self, table: str, *, window: str | None = None, columns: Sequence[str] | None = None) -> pa.Table:
         writings = Writings(self._dataset, checked_table(table))
         for _ in range(_ATTEMPTS):
-            there = writings.committed()
-            chosen = {name: last for name, last in there.items() if window is None or name == window}
-            if not chosen:
-                what = f"{table} {window}" if there else table
-                raise DataError("table", "exist", what, "Run the step that writes it, or see its windows.")
-            found = self._read(table, [last.token for last in chosen.values()], columns)
-            if found.num_rows == sum(last.rows for last in chosen.values()):
-                return found  # else it was written in between
+            counted = Counted.of(writings.last(), window)
+            if counted.chosen or counted.grows:
+                schema, stored = self._read(table, counted.restriction(), columns)
+                found = counted.pick(stored)
+                if found is None:
+                    continue  # it was written in between
+                if counted.chosen or found.num_rows:
+                    return found.select(schema.names).cast(schema)
+            what = f"{table} {window}" if counted.written or counted.grows else table
+            raise DataError("table", "exist", what, "Run the step that writes it, or see its windows.")
         remedy = "Read it again when fewer write it."
         raise ConflictError(table, "hold still while it is read", f"{_ATTEMPTS} attempts", remedy, where="tables")
 
-    def _read(self, table: str, tokens: Sequence[str], columns: Sequence[str] | None) -> pa.Table:
+    def _read(self, table: str, where: str, columns: Sequence[str] | None) -> tuple[pa.Schema, pa.Table]:
+        """The schema that is asked for, and the rows that `where` chooses with our own columns besides."""
         with self._dataset.translated(table):
             schema = table_schema.arrow(self._dataset.get(table).schema)
             wanted = [name for name in schema.names if name not in OWN]
@@ -114,13 +135,8 @@ class CloudTables:
                 remedy = f"It has {', '.join(wanted)}."
                 raise DataError("columns", "be the table's", absent, remedy, where=table)
             chosen = wanted if columns is None else list(columns)
-            listed = ", ".join(f"'{token}'" for token in tokens)
-            where = f"{TOKEN} IN ({listed})" if len(tokens) <= _LISTED else ""
-            found = self._dataset.read(table, [*chosen, *OWN], where)
-        if not where:
-            found = found.filter(pa.compute.is_in(found[TOKEN], pa.array(tokens)))
-        found = found.sort_by([(WINDOW, "ascending"), (ROW, "ascending")]).select(chosen)
-        return found.cast(pa.schema([schema.field(name) for name in chosen]))
+            stored = self._dataset.read(table, [*chosen, *OWN], where)
+        return pa.schema([schema.field(name) for name in chosen]), stored
 
     def resource(self, table: str) -> str:
         return f"{self._dataset.at}.{checked_table(table)}"
@@ -134,7 +150,11 @@ class CloudTables:
         text = sql.one_select(asked)
         with self._dataset.translated():
             tables = self._tables()
-            named = {name: self._live(name) for name in tables if name in sql.words(text)}
+            named = {
+                name: view(self._dataset.name(name), self._dataset.name(state_table(name)))
+                for name in tables
+                if name in sql.words(text)
+            }
             whole = sql.with_tables(sql.bound(text), named)
             try:
                 if not self._affordable(whole, values):
@@ -155,12 +175,6 @@ class CloudTables:
             remedy = "Name fewer columns, or windows by their days."
             raise DataError("sql", f"read at most {self._most} bytes", size, remedy, where=self._dataset.at)
         return bool(dry.statement_type == "SELECT")
-
-    def _live(self, table: str) -> str:
-        """The SELECT of the rows that count."""
-        counted = f"SELECT {TOKEN} FROM {self._dataset.name(state_table(table))}"  # noqa: S608  # as above
-        rows = self._dataset.name(table)
-        return f"SELECT * EXCEPT ({', '.join(OWN)}) FROM {rows} WHERE {TOKEN} IN ({counted})"  # noqa: S608
 
     def _tables(self) -> list[str]:
         names = self._dataset.tables()

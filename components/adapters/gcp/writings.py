@@ -3,18 +3,21 @@
 No transaction of several statements: of two that insert, BigQuery sees no conflict, and a window could be made twice.
 For the same reason a window's row is made first, with an empty token, and every UPDATE takes all rows of the window:
 two writings then change the same rows, which BigQuery lets only one of them do.
+
+Appends (`appends`) leave no trace here but one: the row GROWS says that the table has some. They are counted where they
+stand.
 """
 
 from __future__ import annotations
 
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
 from components.adapters.gcp.bigquery import Dataset
-from components.adapters.gcp.table_schema import TOKEN
+from components.adapters.gcp.table_schema import ROW, TOKEN, WINDOW
 from components.core.errors import ConflictError, EsteiraError
 
 STATE = pa.schema(
@@ -25,6 +28,10 @@ STATE = pa.schema(
         pa.field("row_count", pa.int64()),
     ]
 )
+GROWS = "*"
+"""No window's name."""
+APPENDED = 10**15
+"""The place of an appended row in its window is the nanosecond in which it was sent: beyond any number of rows."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,8 @@ class Last:
     token: str = ""
     at: float = 0.0
     rows: int = 0
+    appended: str = ""
+    """What tells the rows that were appended since from those of another moment."""
 
 
 def new_token(at: float | None = None) -> str:
@@ -66,11 +75,37 @@ class Writings:
         return {name: Last(token, at.timestamp(), count) for name, token, at, count in found}
 
     def committed(self) -> dict[str, Last]:
-        return {window: last for window, last in self.last().items() if last.token}
+        """The windows that have rows or were written without, sorted."""
+        last = self.last()
+        found = {window: one for window, one in last.items() if one.token and window != GROWS}
+        if GROWS in last:
+            for window, token, rows, newest in self._appended():
+                base = found.get(window, Last())
+                if token == base.token:
+                    found[window] = replace(base, at=max(base.at, newest / 1e9), appended=f"+{newest}-{rows}")
+        return dict(sorted(found.items()))
+
+    def _appended(self) -> list[tuple[str, str, int, int]]:
+        """Of each window, by the token that they bear: how many rows were appended, and the last one's place."""
+        text = (
+            f"SELECT {WINDOW}, {TOKEN}, COUNT(*), MAX({ROW}) FROM {self._dataset.name(self._table)} "  # noqa: S608  # as below
+            f"WHERE {ROW} >= {APPENDED} GROUP BY {WINDOW}, {TOKEN}"
+        )
+        with self._dataset.translated(self._table):
+            return [tuple(row) for row in self._dataset.short(text)]
+
+    def growing(self) -> dict[str, Last]:
+        """Every window, of a table that is marked as one with appended rows from now on."""
+        last = self.last()
+        if GROWS not in last:
+            with self._dataset.translated(self._table):
+                self._insert(GROWS, GROWS)
+        return last
 
     def compare(self, window: str, after: str) -> None:
-        """Raises ConflictError where the window's last writing is another than `after`."""
-        current = self.last().get(window, Last()).token
+        """Raises ConflictError where the window's last writing is another than `after`, or rows were appended since."""
+        found = self.committed().get(window, Last())
+        current = found.token + found.appended
         if current != after:
             rule = f"be as it was written with the token {after}" if after else "not be there"
             remedy = "Somebody wrote it first: read it again and decide anew."
@@ -81,11 +116,7 @@ class Writings:
         there = self.last()
         with self._dataset.translated(self._table):
             if window not in there:
-                self._dataset.change(
-                    f"INSERT INTO {self._state} (name, {TOKEN}, written, row_count) "  # noqa: S608  # names by strict pattern, values bound
-                    "VALUES (@window, '', CURRENT_TIMESTAMP(), 0)",
-                    window=window,
-                )
+                self._insert(window, "")
         try:
             with self._dataset.translated(self._table):
                 self._update(window, token, rows, before)
@@ -94,6 +125,14 @@ class Writings:
                 raise
             return found
         return self.last()[window].token
+
+    def _insert(self, window: str, token: str) -> None:
+        self._dataset.change(
+            f"INSERT INTO {self._state} (name, {TOKEN}, written, row_count) "  # noqa: S608  # names by strict pattern, values bound
+            "VALUES (@window, @token, CURRENT_TIMESTAMP(), 0)",
+            window=window,
+            token=token,
+        )
 
     def _update(self, window: str, token: str, rows: int, before: str) -> None:
         self._dataset.change(

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
+from components.adapters.latest import latest
 from components.adapters.names import checked_table, checked_window, is_table
 from components.adapters.ports import Written
 from components.core.artifacts import atomic_write
@@ -29,6 +30,8 @@ class ParquetTables:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._appended: dict[str, tuple[Path, str, pa.Table]] = {}
+        """By table what the last append wrote, and its token: a stream does not read its own rows again."""
 
     def replace(self, table: str, window: str, rows: pa.Table, *, after: str | None = None) -> None:
         path, data = self._folder(table) / f"{checked_window(window, table)}.parquet", parquet_bytes(rows)
@@ -39,6 +42,20 @@ class ParquetTables:
                 remedy = "Somebody wrote it first: read it again and decide anew."
                 raise ConflictError(window, rule, current, remedy, where=table)
             atomic_write(path, data)
+
+    def append(self, table: str, window: str, rows: pa.Table, *, key: str) -> None:
+        """Writes the window anew with the rows: it should stay small."""
+        path = self._folder(table) / f"{checked_window(window, table)}.parquet"
+        if not rows.num_rows:
+            return
+        with _locked(path.parent):
+            known, token, before = self._appended.get(table, (path, "", rows[:0]))
+            current = _written(path).token if path.exists() else ""
+            if (known, token) != (path, current):
+                before = _dataset([path]).to_table() if current else rows[:0]
+            whole = latest(_one([before, rows], table), [key]).combine_chunks()
+            atomic_write(path, parquet_bytes(whole))
+            self._appended[table] = path, _written(path).token, whole
 
     def windows(self, table: str) -> list[str]:
         return [path.stem for path in self._files(table)]
@@ -109,6 +126,15 @@ def _locked(folder: Path) -> Iterator[None]:
     with open(folder / ".lock", "a+b") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def _one(parts: Sequence[pa.Table], table: str) -> pa.Table:
+    """One below the other; a column that some lack is null there. Raises DataError where their types differ."""
+    try:
+        return pa.concat_tables(parts, promote_options="default")
+    except pa.ArrowException as error:
+        remedy = "Cast it, or write to a table of another name."
+        raise DataError("rows", "have the types of the table's", str(error), remedy, where=table) from error
 
 
 def _dataset(files: Sequence[Path]) -> ds.Dataset:

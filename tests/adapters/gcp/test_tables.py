@@ -335,3 +335,13 @@ def test_an_address_that_is_no_dataset_is_refused(at):
     assert (
         str(caught.value) == f"profile: 'tables.at' must be project.dataset. Got {at!r}. Write both into the profile."
     )
+
+
+def test_a_writer_that_was_replaced_adds_nothing_any_more(tables, dataset):
+    """One that hangs, and awakes after another has cut the window back and gone on."""
+    old, new = CloudTables(dataset), tables
+    old.append("scores", "w", rows(1, 2), key="number")
+    new.replace("scores", "w", rows(1))
+    old.append("scores", "w", rows(2), key="number")
+    new.append("scores", "w", rows(5), key="number")
+    assert new.read("scores") == rows(1, 5)
