@@ -63,6 +63,13 @@ class Connected:
 
     @cached_property
     def endpoints(self) -> Endpoints:
+        if self.profile.endpoints.adapter == "google":
+            from components.adapters.gcp.endpoints import VertexEndpoints
+
+            return VertexEndpoints(
+                self.blobs, self.profile, lambda case, version: self.registry.resource(case, version)
+            )
+
         from components.adapters.local.endpoints import PointerEndpoints
 
         return PointerEndpoints(self.blobs)

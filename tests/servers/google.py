@@ -16,9 +16,13 @@ from tests.servers.vertex.server import PARENT, Vertex
 def main(port: int) -> None:
     ended = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
-    with http.serving(Vertex(), port) as server:
-        print(f"{PARENT} at {server.address}", flush=True)
-        ended.wait()
+    service = Vertex()
+    try:
+        with http.serving(service, port) as server:
+            print(f"{PARENT} at {server.address}", flush=True)
+            ended.wait()
+    finally:
+        service.close()
 
 
 if __name__ == "__main__":

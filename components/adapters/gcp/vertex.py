@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from components.adapters.gcp import errors
 from components.adapters.patience import Patience
@@ -213,6 +214,11 @@ def state(found: Any, known: Mapping[str, Any], prefix: str = "") -> Any:
 def no_service(at: Vertex, told: str) -> SetupError:
     remedy = f"{at.region!r} has no Vertex AI for project {at.project!r}: choose another region in the profile."
     return SetupError("vertex.region", "have the service", told, remedy)
+
+
+def logs(at: Vertex, query: str) -> str:
+    """The address of Cloud Logging's page of what the query finds."""
+    return f"{CONSOLE}/logs/query;query={quote(query, safe='')}?project={at.project}"
 
 
 def seconds(moment: Any) -> float | None:

@@ -10,7 +10,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
-from urllib.parse import quote
 
 from components.adapters.gcp import vertex
 from components.adapters.patience import Patience
@@ -175,8 +174,7 @@ class VertexRuns:
         )
 
     def _logs(self, job_id: str) -> str:
-        query = quote(f'resource.type="ml_job" resource.labels.job_id="{job_id}"', safe="")
-        return f"{vertex.CONSOLE}/logs/query;query={query}?project={self._at.project}"
+        return vertex.logs(self._at, f'resource.type="ml_job" resource.labels.job_id="{job_id}"')
 
 
 def job(at: Vertex, asked: Asked) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from tests.servers import http
+from tests.servers.vertex.endpoints import Endpoints
 from tests.servers.vertex.metadata import Metadata
-from tests.servers.vertex.models import Models
 from tests.servers.vertex.pipelines import Pipelines
 from tests.servers.vertex.service import PARENT, PROJECT, REGION
 from tests.servers.vertex.tensorboards import Tensorboards
@@ -17,12 +17,15 @@ __all__ = ["PARENT", "PROJECT", "REGION", "Vertex", "vertex"]
 
 
 @dataclass
-class Vertex(Pipelines, Models, Metadata, Tensorboards):
+class Vertex(Pipelines, Endpoints, Metadata, Tensorboards):
     """The service, of its parts."""
 
 
 @contextmanager
 def vertex() -> Iterator[tuple[http.Server, Vertex]]:
     service = Vertex()
-    with http.serving(service) as server:
-        yield server, service
+    try:
+        with http.serving(service) as server:
+            yield server, service
+    finally:
+        service.close()

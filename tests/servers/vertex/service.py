@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote
 
 from google.protobuf import any_pb2, json_format
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -21,9 +22,13 @@ _PATH = re.compile(r"/(v1|v1beta1|ui)/projects/([^/]+)/locations/([^/:]+)/([^:]+
 _QUERY = {"$alt", "filter", "orderBy", "pageSize", "pageToken", "updateMask", "readMask"}
 
 
+class Pending(Exception):
+    """What an operation's work raises that is not done yet."""
+
+
 @dataclass
 class Operation:
-    """Under way at each look while `left` is above 0; then it has done its work."""
+    """Under way at each look while `left` is above 0; then it does its work, which may still be pending."""
 
     work: Callable[[], Any]
     left: int = 1
@@ -48,6 +53,9 @@ class Service:
     def __post_init__(self) -> None:
         """Of the parts, each calls the next."""
 
+    def close(self) -> None:
+        """Of the parts, each ends what it began and calls the next."""
+
     def refusal(self, refused: Refused) -> Any:
         return {"error": {"code": refused.status, "message": refused.message, "status": refused.reason}}
 
@@ -56,7 +64,7 @@ class Service:
             raise rules.invalid(f"Unknown query parameters {sorted(unknown)}")
         if self.forbidden:
             raise Refused(403, "PERMISSION_DENIED", "Permission 'aiplatform.pipelineJobs.list' denied")
-        match = _PATH.fullmatch(request.path)
+        match = _PATH.fullmatch(unquote(request.path))  # ID@1 comes as ID%401
         if match is None:
             raise Refused(404, "NOT_FOUND", "no such method")
         _, project, region, rest, verb = match.groups()
@@ -89,7 +97,10 @@ class Service:
             if found.left > 0:
                 found.left -= 1
                 return {"name": f"projects/{name}", "done": False}
-            found.done = self._ended(found.work)
+            try:
+                found.done = self._ended(found.work)
+            except Pending:
+                return {"name": f"projects/{name}", "done": False}
         return {"name": f"projects/{name}", "done": True, **found.done}
 
     def _ended(self, work: Callable[[], Any]) -> dict[str, Any]:

@@ -1,0 +1,224 @@
+"""A case's endpoint on Vertex AI: made once, its deployments, and how much of the traffic each has.
+
+DeployModel and UndeployModel carry no precondition, so neither is given a traffic split: that moves by UpdateEndpoint
+alone, with an etag. Endpoint and deployments have ids of ours, so what was asked for twice is there once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from components.adapters.gcp import vertex
+from components.adapters.patience import Patience
+from components.core.errors import ArtifactError, CaseError, ConflictError, EsteiraError, RunError
+
+CPU = "aiplatform.googleapis.com/prediction/online/cpu/utilization"
+READY = Patience(first=2.0, longest=20.0, deadline=2700.0)
+"""How long a version may take until it serves: machines come up, and Vertex itself gives up after some 30 minutes."""
+
+
+class Deployments:
+    """The endpoint `name` (projects/…/endpoints/ID) and what is deployed there.
+
+    Parameters
+    ----------
+    calls, slow
+        Of the endpoint service: the second waits for what takes minutes, as long as `ready`.
+    settings
+        What the endpoint is made with: aiplatform_v1's Endpoint as a mapping.
+    """
+
+    def __init__(
+        self, calls: vertex.Caller, slow: vertex.Caller, ready: Patience, name: str, settings: Mapping[str, Any]
+    ) -> None:
+        self._calls, self._slow, self._ready = calls, slow, ready
+        self.name, self._settings = name, settings
+        self._id = name.rpartition("/")[2]
+
+    def get(self) -> Any | None:
+        """The endpoint; None where there is none."""
+        from google.api_core.exceptions import NotFound
+
+        try:
+            return self._calls.call("get_endpoint", about=self._id, name=self.name)
+        except NotFound:
+            return None
+
+    def made(self) -> Any:
+        """The endpoint, made where there is none, with Vertex's log of requests as the settings say.
+
+        Raises
+        ------
+        ConflictError
+            It is there, and encrypted with another key.
+        """
+        found = self._ready.retry(self._made, _busy)
+        key = self._settings.get("encryption_spec", {}).get("kms_key_name", "")
+        if found.encryption_spec.kms_key_name != key:
+            remedy = "An endpoint keeps its key: delete it in the console, or name its key in vertex.kms_key."
+            there = found.encryption_spec.kms_key_name or "none"
+            raise ConflictError(
+                "endpoint", f"be encrypted with {key or 'no key of yours'}", there, remedy, where=self.name
+            )
+        wanted = self._settings["predict_request_response_logging_config"]
+        there = found.predict_request_response_logging_config
+        if (there.enabled, there.bigquery_destination.output_uri) != (wanted["enabled"], _table(wanted)):
+            self._update(found, "predict_request_response_logging_config", wanted)
+            return self.get()
+        return found
+
+    def _made(self) -> Any:
+        from google.api_core.exceptions import Conflict
+
+        found = self.get()
+        if found is not None:
+            return found
+        parent = self.name.rpartition("/endpoints/")[0]
+        request = {"parent": parent, "endpoint": dict(self._settings), "endpoint_id": self._id}
+        try:
+            operation = self._calls.call("create_endpoint", about=self._id, request=request)
+        except Conflict as error:  # somebody makes it at this moment, or we did and the answer was lost
+            raise _Busy(self._id) from error
+        self._slow.finish(operation, self._id)
+        raise _Busy(self._id)  # look again
+
+    def deploy(self, wanted: Mapping[str, Any]) -> None:
+        """Deploys without traffic, unless it is there; returns when it serves.
+
+        Parameters
+        ----------
+        wanted
+            aiplatform_v1's DeployedModel as a mapping, with its id.
+
+        Raises
+        ------
+        ArtifactError
+            The model is not in the registry.
+        RunError
+            It never became ready; nothing of it is left.
+        """
+        try:
+            self._ready.retry(lambda: self._deploy(wanted), _busy)
+        except _Busy as error:
+            raise self._never(wanted, "somebody's deployment of it is still under way", "") from error
+
+    def _deploy(self, wanted: Mapping[str, Any]) -> None:
+        from google.api_core.exceptions import Conflict, GoogleAPICallError, NotFound
+
+        found = self.made()
+        if wanted["id"] in ids(found):
+            return
+        about = str(wanted["display_name"])
+        try:
+            request = {"endpoint": self.name, "deployed_model": dict(wanted)}
+            operation = self._calls.call("deploy_model", about=about, request=request)
+        except Conflict as error:  # under way: somebody else's, or ours, whose answer was lost
+            raise _Busy(about) from error
+        except NotFound as error:
+            remedy = "See `esteira models list`; register it again."
+            raise ArtifactError("model", "be in Vertex's registry", wanted["model"], remedy, where=about) from error
+        try:
+            self._slow.finish(operation, about)
+        except (EsteiraError, GoogleAPICallError) as error:
+            self._clear(operation, wanted["id"])
+            raise self._never(wanted, *_why(error)) from error
+
+    def _clear(self, operation: Any, id: str) -> None:
+        """Leaves nothing of a deployment that did not become ready."""
+        from google.api_core.exceptions import GoogleAPICallError
+
+        if not self._calls.again(lambda: operation.done(retry=None), id):
+            with suppress(EsteiraError, GoogleAPICallError):  # Vertex promises no more than to try
+                self._calls.again(operation.cancel, id)
+        found = self.get()
+        if found is not None and id in ids(found) and not found.traffic_split.get(id):
+            self.undeploy([id])
+
+    def _never(self, wanted: Mapping[str, Any], told: str, remedy: str) -> RunError:
+        query = f'resource.type="aiplatform.googleapis.com/Endpoint" resource.labels.endpoint_id="{self._id}"'
+        remedy = remedy or f"Its log: {vertex.logs(self._calls.at, query)}"
+        rule = "become ready to serve; what was live keeps all of the traffic"
+        return RunError("version", rule, told, remedy, where=str(wanted["display_name"]))
+
+    def move(self, found: Any, split: Mapping[str, int]) -> bool:
+        """Gives each deployment its percentage, and the others none; False where the endpoint changed since `found`."""
+        return self._update(found, "traffic_split", dict(split))
+
+    def _update(self, found: Any, field: str, value: Any) -> bool:
+        from google.api_core.exceptions import Conflict
+
+        endpoint = {"name": self.name, "etag": found.etag, field: value}
+        request = {"endpoint": endpoint, "update_mask": {"paths": [field]}}
+        try:
+            self._calls.call("update_endpoint", about=self._id, request=request)
+        except Conflict:
+            return False
+        except CaseError:  # a deployment that somebody took away, or an etag that is told so
+            now = self.get()
+            if now is not None and now.etag != found.etag:
+                return False
+            raise
+        return True
+
+    def undeploy(self, gone: Iterable[str]) -> None:
+        """Takes these deployments away, but for one that somebody gave traffic meanwhile."""
+        from google.api_core.exceptions import Conflict, NotFound
+
+        for id in gone:
+            request = {"endpoint": self.name, "deployed_model_id": id}
+            try:
+                self._slow.finish(self._calls.call("undeploy_model", about=self._id, request=request), self._id)
+            except NotFound:
+                continue
+            except (Conflict, CaseError):  # it has traffic, or is being taken away by somebody else
+                self._until_gone(id)
+
+    def _until_gone(self, id: str) -> None:
+        def look() -> None:
+            found = self.get()
+            if found is not None and id in ids(found) and not found.traffic_split.get(id):
+                raise _Busy(id)
+
+        try:
+            self._ready.retry(look, _busy)
+        except _Busy as error:
+            remedy = "Undeploy it in the console; the next command tries again."
+            raise RunError("deployment", "be taken away", "it is still there", remedy, where=self._id) from error
+
+
+def ids(found: Any) -> set[str]:
+    """Of the endpoint's deployments."""
+    return {deployed.id for deployed in found.deployed_models}
+
+
+def _table(logging: Mapping[str, Any]) -> str:
+    return str(logging.get("bigquery_destination", {}).get("output_uri", ""))
+
+
+class _Busy(Exception):
+    """What is wanted is under way."""
+
+
+def _busy(error: Exception) -> bool:
+    return isinstance(error, _Busy)
+
+
+def _why(error: Exception) -> tuple[str, str]:
+    """What Vertex says of a deployment that failed, and the remedy where the container's log has none."""
+    from google.api_core import exceptions
+
+    cause = error.__cause__ if isinstance(error, EsteiraError) else error
+    told = vertex.words(cause) if isinstance(cause, exceptions.GoogleAPICallError) else "it took too long"
+    if isinstance(cause, exceptions.TooManyRequests):
+        return (
+            told,
+            "Ask for more of the quota, or name a smaller machine or fewer replicas in the profile's endpoints.",
+        )
+    if isinstance(cause, exceptions.Forbidden):
+        return told, (
+            "Give Vertex's service agent roles/artifactregistry.reader on the image, and "
+            "yourself roles/iam.serviceAccountUser on the server's account."
+        )
+    return told, ""
