@@ -57,6 +57,11 @@ class Connected:
 
     @cached_property
     def registry(self) -> Registry:
+        if self.profile.registry.adapter == "google":
+            from components.adapters.gcp.registry import VertexRegistry
+
+            return VertexRegistry(self.blobs, self.profile)
+
         from components.adapters.local.registry import MlflowRegistry
 
         return MlflowRegistry(self.profile.path("registry"), self.profile.path("mlflow.db"))

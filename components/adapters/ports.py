@@ -10,6 +10,8 @@ from typing import IO, TYPE_CHECKING, Any, Literal, Protocol
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from components.core.evaluated import Evaluation
+
 
 class Blobs(Protocol):
     """Small objects by name ('a/b/c'). A write is whole or not there; a generation changes with the content."""
@@ -192,6 +194,10 @@ class Registry(Protocol):
 
     def project(self, name: str, aliases: Mapping[str, int]) -> None:
         """Makes the aliases (champion, challenger, previous) exactly these: they are the pointer's projection."""
+        ...
+
+    def evaluated(self, name: str, version: int, evaluation: Evaluation) -> None:
+        """Shows beside the version what it reached, where the registry has a place for it; the same once."""
         ...
 
     def resource(self, name: str, version: int) -> str:

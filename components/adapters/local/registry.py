@@ -16,13 +16,16 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components.adapters.local.versions import ALIASES, Versions
+from components.adapters.local.versions import Versions
+from components.adapters.names import ALIASES
 from components.adapters.ports import ModelVersion
 from components.core import artifacts
 from components.core.errors import ArtifactError, SetupError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+    from components.core.evaluated import Evaluation
 
 _NUMBER = "esteira.version"
 """The tag that ties MLflow's version to ours: people may make versions of their own in the same store."""
@@ -52,6 +55,9 @@ class MlflowRegistry:
             remedy = "Restore the folder, or roll back to another version."
             raise ArtifactError("model", f"have the digest {digest}", stored, remedy, where=str(folder))
         return folder
+
+    def evaluated(self, name: str, version: int, evaluation: Evaluation) -> None:
+        """Its tags say it, and the run's report."""
 
     def resource(self, name: str, version: int) -> str:  # noqa: ARG002  # nothing here is in a cloud
         return ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,14 +11,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from components.adapters.names import ALIASES, checked_aliases, checked_identity, checked_model, unknown_version
 from components.adapters.ports import ModelVersion
 from components.core import artifacts
 from components.core.artifacts import atomic_write
-from components.core.errors import ArtifactError, CaseError
-
-_NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
-_IDENTITY = re.compile(r"[0-9a-f]{64}")
-ALIASES = ("champion", "challenger", "previous")
+from components.core.errors import ArtifactError
 
 
 class Versions:
@@ -46,9 +42,8 @@ class Versions:
             yield
 
     def register(self, name: str, model: Path, identity: str, tags: Mapping[str, str]) -> ModelVersion:
-        if not _IDENTITY.fullmatch(identity):
-            raise ArtifactError("identity", "be 64 hexadecimal digits", identity, "Train the model again.")
-        _folder(name)
+        checked_identity(identity)
+        checked_model(name)
         with self.locked():
             known = self.versions(name)
             same = next((v for v in known if v.identity == identity), None)
@@ -71,7 +66,7 @@ class Versions:
             return artifacts.copy(model, target).digest
 
     def versions(self, name: str) -> list[ModelVersion]:
-        folder = self._root / "versions" / _folder(name)
+        folder = self._root / "versions" / checked_model(name)
         aliases = self.aliases(name)
         numbers = sorted(int(path.stem) for path in folder.glob("*.json") if path.stem.isdigit())
         return [self._read(name, number, aliases)[0] for number in numbers]
@@ -79,8 +74,7 @@ class Versions:
     def get(self, name: str, version: int) -> tuple[ModelVersion, str]:
         """The version, and the digest of its stored artifact."""
         if not self._version(name, version).is_file():
-            remedy = "See `esteira models list`."
-            raise ArtifactError("version", f"be a registered version of {name!r}", version, remedy)
+            raise unknown_version(name, version)
         return self._read(name, version, self.aliases(name))
 
     def _read(self, name: str, version: int, aliases: Mapping[str, int]) -> tuple[ModelVersion, str]:
@@ -101,7 +95,7 @@ class Versions:
 
     def aliases(self, name: str) -> dict[str, int]:
         try:
-            raw = json.loads((self._root / "aliases" / f"{_folder(name)}.json").read_bytes())
+            raw = json.loads((self._root / "aliases" / f"{checked_model(name)}.json").read_bytes())
         except FileNotFoundError:
             return {}
         except ValueError:  # a projection: the next one writes it anew
@@ -109,20 +103,12 @@ class Versions:
         return {str(alias): int(version) for alias, version in raw.items()}
 
     def set_aliases(self, name: str, aliases: Mapping[str, int]) -> None:
-        for alias, version in aliases.items():
-            if alias not in ALIASES:
-                raise ArtifactError("alias", f"be one of {', '.join(ALIASES)}", alias, "Use one of these.")
+        checked_aliases(aliases)
+        for version in aliases.values():
             self.get(name, version)
         if aliases != self.aliases(name):
-            path = self._root / "aliases" / f"{_folder(name)}.json"
+            path = self._root / "aliases" / f"{checked_model(name)}.json"
             atomic_write(path, json.dumps(dict(aliases), sort_keys=True).encode())
 
     def _version(self, name: str, version: int) -> Path:
-        return self._root / "versions" / _folder(name) / f"{int(version)}.json"
-
-
-def _folder(name: str) -> str:
-    if not _NAME.fullmatch(name):
-        rule = "be lower-case letters, digits and -, at most 40, starting with a letter"
-        raise CaseError("model", rule, name, "Use the case's name.", where="registry")
-    return name
+        return self._root / "versions" / checked_model(name) / f"{int(version)}.json"

@@ -1,0 +1,87 @@
+"""An upload to Vertex Model Registry that makes one version, although the service offers no precondition for it."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from components.adapters.gcp.vertex import Caller
+from components.adapters.lease import Lease
+from components.core.errors import RunError
+
+LEASE = 300.0
+"""Seconds that registering one model may take; whoever is killed at it keeps the same model out for so long."""
+SETTLE = 60.0
+"""Seconds within which an upload whose answer was lost shows, or was never made."""
+_ROUNDS = 5
+
+
+class Uploads:
+    """Uploads into `model` (projects/…/models/ID), which is made with its first version."""
+
+    def __init__(self, calls: Caller, model: str, settle: float) -> None:
+        self._calls, self._name, self._settle = calls, model, settle
+        self._lost = False
+        """Whether an upload may be under way of which no answer came."""
+
+    def make(self, asked: Mapping[str, Any], find: Callable[[], Any | None], lease: Lease) -> Any:
+        """Vertex's version of what is asked for: aiplatform_v1's Model as a mapping.
+
+        `find` gives the version once it is there; the lease keeps everybody else from uploading it.
+
+        Raises
+        ------
+        RunError
+            It does not come, or the lease would end before an upload had.
+        """
+        from google.api_core.exceptions import AlreadyExists, NotFound
+
+        for _ in range(_ROUNDS):
+            try:
+                operation = self._calls.again(lambda: self._attempt(asked, find, lease), self._name)
+                if operation is not None:
+                    self._calls.finish(operation, self._name)
+            except (AlreadyExists, NotFound):  # somebody made the model, or took it away, since we looked
+                continue
+            if (found := self._awaited(find)) is not None:
+                return found
+        remedy = "Run it again: it goes on with what is there."
+        raise RunError("upload", "end in a version", "none came", remedy, where=self._name)
+
+    def _attempt(self, asked: Mapping[str, Any], find: Callable[[], Any | None], lease: Lease) -> Any | None:
+        """The operation of an upload; None where an earlier one has come through."""
+        from google.api_core.exceptions import TooManyRequests
+
+        if self._lost and self._awaited(find) is not None:
+            return None
+        if lease.left < self._settle:
+            raise RunError("lease", "last for another upload", f"{lease.left:.0f} s", "Run it again.", where=self._name)
+        into = {"parent_model": self._name} if self._there() else {"model_id": self._name.rpartition("/")[2]}
+        request = {"parent": self._name.rpartition("/models/")[0], "model": dict(asked), **into}
+        self._lost = True
+        try:
+            operation = self._calls.once("upload_model", request=request)
+        except TooManyRequests:
+            self._lost = False
+            raise
+        self._lost = False
+        return operation
+
+    def _there(self) -> bool:
+        from google.api_core.exceptions import NotFound
+
+        try:
+            self._calls.once("get_model", name=self._name)
+        except NotFound:
+            return False
+        return True
+
+    def _awaited(self, find: Callable[[], Any | None]) -> Any | None:
+        """What `find` gives, as soon as it does."""
+        until, pause = time.monotonic() + self._settle, 0.05
+        while (found := find()) is None and time.monotonic() < until:
+            time.sleep(random.uniform(pause / 2, pause))  # noqa: S311  # jitter
+            pause = min(2 * pause, 5.0)
+        return found
