@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
+from urllib.parse import unquote
 
 from google.protobuf import any_pb2, json_format
 from google.protobuf.timestamp_pb2 import Timestamp
