@@ -87,7 +87,7 @@ class Tables(Protocol):
 
         At least once: what is appended again (a lost answer, a writer that was killed) is read once, as of the
         appended rows of a window with an equal value in the column `key` the last one counts. What `replace` writes
-        takes the place of all that was appended before. A window has one writer at a time.
+        takes the place of all that was appended before; nobody else appends meanwhile.
         """
         ...
 

@@ -3,7 +3,7 @@
 No DoFn holds the user's function: a worker gets the bundle's digest and the profile, and fetches, verifies and loads
 the rest itself. A message has no offset here: the stateful transform gives it the next number, which stands in each
 row as `_arrival` does for a log. What is written has passed a durable stage first, so a bundle that is tried again
-brings the same batches, and each replaces its own window of the tables.
+brings the same batches, and a row that is appended again is read once.
 """
 
 from __future__ import annotations
@@ -28,9 +28,11 @@ from components.adapters import bundles
 from components.adapters.connect import Connected
 from components.adapters.ports import Message
 from components.core import bundle
+from components.core.events import ARRIVAL
 from components.core.profile import Profile
 from components.streaming.beam import chunks
 from components.streaming.beam.following import FOLLOW, Following, Terms
+from components.streaming.sink import BUCKET
 from components.streaming.state import State
 
 MOST = 500
@@ -229,12 +231,12 @@ class _Write(beam.DoFn):  # type: ignore[misc]  # Beam has no types here
     def process(self, element: Batch) -> None:
         first, data = element
         for name, rows in chunks.tables(data).items():
-            self._tables.replace(name, window(first), rows)
+            self._tables.append(name, window(first), rows, key=ARRIVAL)
 
 
 def window(first: int) -> str:
     """The name of the window that holds the rows of the batch that begins with this number."""
-    return f"beam-{first:016d}"
+    return f"beam-{first // BUCKET:012d}"
 
 
 def _say(text: str) -> None:
