@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,47 +12,9 @@ from components import ROUTE
 from pipelines.launch import environments
 from pipelines.launch.run import ROUTES
 from tests.conftest import FLIGHTS
+from tests.e2e.conftest import Ran, esteira, run
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("flights")]
-
-ESTEIRA = environments.folder() / "launcher" / "bin" / "esteira"
-
-
-@dataclass(frozen=True)
-class Ran:
-    code: int
-    record: dict[str, Any]
-    errors: str
-
-    def states(self) -> dict[str, str]:
-        return {name: step["state"] for name, step in self.record["steps"].items()}
-
-
-def esteira(folder: Path, *words: object, check: bool = True) -> subprocess.CompletedProcess[str]:
-    command = [str(ESTEIRA), *map(str, words)]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert not check or done.returncode == 0, done.stderr
-    return done
-
-
-def run(folder: Path, case: object = "flights", pipeline: str = "batch") -> Ran:
-    done = esteira(folder, "run", case, pipeline, "--json", check=False)
-    assert done.stdout, done.stderr
-    return Ran(done.returncode, json.loads(done.stdout), done.stderr)
-
-
-@pytest.fixture(scope="module")
-def home(flights_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A user's folder with data, in which these tests run one after the other."""
-    folder = tmp_path_factory.mktemp("home")
-    shutil.copytree(flights_sample / "data", folder / "data")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def first(home: Path) -> Ran:
-    """The first run of batch."""
-    return run(home)
 
 
 @pytest.fixture(scope="module")
