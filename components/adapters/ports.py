@@ -270,8 +270,12 @@ class Tracking(Protocol):
         metrics: Mapping[str, float],
         tags: Mapping[str, str],
         files: Sequence[Path] = (),
+        curves: Mapping[str, Sequence[float]] | None = None,
     ) -> str:
-        """Logs one finished run and returns its address. The same run name again updates it."""
+        """Logs one finished run and returns its address. The same run name again updates it.
+
+        The steps of a curve count from 0; what is no finite number is left out of it.
+        """
         ...
 
 

@@ -86,7 +86,7 @@ def _publish(context: step.Context, data: Data, fitted: Fitted, trials: list[Tri
     files += [artifacts.write_file(root, ONNX, onnx)] if onnx else []
     files += [_baseline(root, data, scored), *_bundle(context, root)]
     artifacts.publish(root, "model", files=files, info={"identity": described.identity})
-    logged = _log(context, described)
+    logged = _log(context, described, trials)
     main = model.main_metric()
     shown = f"{main} {described.metrics[main]:.4f} on {len(data.validation):,} validation rows{logged}"
     return step.Result(
@@ -184,11 +184,12 @@ def _bundle(context: step.Context, root: Path) -> list[File]:
     return [artifacts.write_file(root, f"{BUNDLE}/{n}", (root / BUNDLE / n).read_bytes()) for n in names]
 
 
-def _log(context: step.Context, described: Model) -> str:
+def _log(context: step.Context, described: Model, trials: list[Trial]) -> str:
     """Logs the training; what to add to the summary where that failed, for a tracking server decides nothing."""
     parameters: Mapping[str, object] = {"estimator": described.estimator, **described.parameters}
     if described.threshold is not None:
         parameters = {**parameters, "threshold": described.threshold}
+    tries = [math.nan if trial.value is None else trial.value for trial in trials]
     try:
         address = context.ports.tracking.log(
             described.case,
@@ -196,6 +197,7 @@ def _log(context: step.Context, described: Model) -> str:
             parameters={name: str(value) for name, value in parameters.items()},
             metrics=described.metrics,
             tags={"identity": described.identity, "bundle": described.bundle, "data": described.data},
+            curves={f"search_{context.case.model.main_metric()}": tries} if tries else {},
         )
     except EsteiraError as error:
         context.say(str(error))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
+import sqlite3
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -164,12 +167,23 @@ def test_a_run_is_logged_and_logging_it_again_leaves_one(
     assert [run["params"] for run in found(uri, monkeypatch)] == [{"max_iter": "20"}]
 
 
-def test_files_and_long_values_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_curves_and_long_values_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     (tmp_path / "model.json").write_text("{}")
     made = MlflowTracking(uri, tmp_path / "artifacts")
-    made.log("flights", "job-1", parameters={"long": "x" * 9000}, metrics={}, tags={}, files=[tmp_path / "model.json"])
+    made.log(
+        "flights",
+        "job-1",
+        parameters={"long": "x" * 9000},
+        metrics={},
+        tags={},
+        files=[tmp_path / "model.json"],
+        curves={"search_roc_auc": [0.5, math.nan, 0.7]},
+    )
     assert found(uri, monkeypatch)[0]["params"] == {"long": "x" * 6000}
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as store:
+        steps = store.execute("select step, value from metrics where key = 'search_roc_auc'").fetchall()
+    assert sorted(steps) == [(0, 0.5), (2, 0.7)]
     assert len(list((tmp_path / "artifacts" / "flights").rglob("model.json"))) == 1
 
 

@@ -47,7 +47,10 @@ def _log(client: Any, order: dict[str, Any]) -> tuple[str, str]:
     now = int(time.time() * 1000)
     client.log_batch(
         run,
-        [Metric(key, value, now, 0) for key, value in order["metrics"].items()],
+        [
+            *(Metric(key, value, now, 0) for key, value in order["metrics"].items()),
+            *(Metric(key, value, now, step) for key, values in order["curves"].items() for step, value in values),
+        ],
         [Param(key, value) for key, value in parameters.items()],
         [RunTag(key, value) for key, value in order["tags"].items()],
     )

@@ -7,6 +7,7 @@ when `prepare` was called; and a server that does not answer is given up on afte
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import subprocess
@@ -78,6 +79,7 @@ class MlflowTracking:
         metrics: Mapping[str, float],
         tags: Mapping[str, str],
         files: Sequence[Path] = (),
+        curves: Mapping[str, Sequence[float]] | None = None,
     ) -> str:
         """Logs one finished run. Raises SetupError where the store refuses it or does not answer in time."""
         self.prepare()
@@ -89,6 +91,10 @@ class MlflowTracking:
             "metrics": dict(metrics),
             "tags": dict(tags),
             "files": [os.fspath(path) for path in files],
+            "curves": {
+                name: [[step, float(value)] for step, value in enumerate(values) if math.isfinite(value)]
+                for name, values in (curves or {}).items()
+            },
         }
         answer = self._ask(json.dumps(order))
         if "error" in answer:
