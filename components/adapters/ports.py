@@ -38,7 +38,11 @@ class Blobs(Protocol):
         ...
 
     def address(self, name: str) -> str:
-        """Where a person finds it: a file's path, or a URL for the browser."""
+        """Where it is, for programs: a file's path, or gs://…."""
+        ...
+
+    def link(self, name: str) -> str:
+        """Where a person opens it: a file's path, or a URL for the browser."""
         ...
 
 

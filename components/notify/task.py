@@ -36,7 +36,7 @@ def work(context: step.Context, pipeline: str, state: str) -> step.Result:
     happened = events(record, state)
     told = [event for event in happened if event in wanted.when]
     if told:
-        address = context.ports.blobs.address(report_path(record.job))
+        address = context.ports.blobs.link(report_path(record.job))
         failed += context.ports.alerts.send(message(record, state, address), email=wanted.email)
     return step.Result(summary=_summary(told, happened, failed), parameters={"told": ", ".join(told)})
 

@@ -61,7 +61,7 @@ def runs_show(
     if not jobs or (job is not None and job not in jobs):
         raise CaseError("JOB", "be a run on this machine", job or "none yet", "See `esteira runs list`.")
     record = records.load_run(ports.blobs, job or jobs[-1])
-    page = ports.blobs.address(path) if ports.blobs.exists(path := report_path(record.job)) else ""
+    page = ports.blobs.link(path) if ports.blobs.exists(path := report_path(record.job)) else ""
     if as_json:
         echo_json({**asdict(record), "report_page": page})
     else:

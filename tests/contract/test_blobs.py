@@ -57,12 +57,10 @@ def blobs(make: Make, tmp_path: Path) -> Blobs:
     return make(tmp_path / "blobs")
 
 
-def test_a_blob_is_found_at_its_address(blobs):
+def test_a_person_opens_a_blob_by_its_link(blobs):
     blobs.write("runs/job 1/report.html", b"<p>Here</p>")
-    address = blobs.address("runs/job 1/report.html")
-    if "://" not in address:
-        address = Path(address).as_uri()
-    with urlopen(address) as found:
+    link = blobs.link("runs/job 1/report.html")
+    with urlopen(link if "://" in link else Path(link).as_uri()) as found:
         assert found.read() == b"<p>Here</p>"
         assert found.headers["Content-Type"] == "text/html"
 

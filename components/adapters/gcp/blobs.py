@@ -47,7 +47,10 @@ class CloudBlobs:
         self._seen = False
 
     def address(self, name: str) -> str:
-        """Of the browser: it shows to whoever is signed in and may read it."""
+        return f"gs://{self._bucket_name}/{self._prefix}{checked_blob(name)}"
+
+    def link(self, name: str) -> str:
+        """It shows to whoever is signed in and may read it."""
         path = self._prefix + checked_blob(name)
         if emulator := os.environ.get(STORAGE_EMULATOR):
             return f"{emulator}/download/storage/v1/b/{self._bucket_name}/o/{quote(path, safe='')}?alt=media"

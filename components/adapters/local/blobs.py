@@ -63,6 +63,8 @@ class FileBlobs:
     def address(self, name: str) -> str:
         return str(self._path(name))
 
+    link = address
+
     def _path(self, name: str) -> Path:
         return self._root.joinpath(*checked_blob(name).split("/"))
 
