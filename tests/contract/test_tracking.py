@@ -1,4 +1,4 @@
-"""One contract for every way to track: a folder, SQLite, and a server that speaks MLflow's API."""
+"""One contract for every way to track: a folder, SQLite, a server that speaks MLflow's API, and Vertex Experiments."""
 
 from __future__ import annotations
 
@@ -8,21 +8,38 @@ import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from components.adapters.gcp.tracking import VertexTracking
 from components.adapters.local import tracking
+from components.adapters.local.blobs import FileBlobs
 from components.adapters.local.tracking import MlflowTracking, NoTracking
+from components.adapters.ports import Tracking
 from components.core.errors import SetupError
+from components.core.targets import Vertex
+from tests.servers.vertex import server as vertex
 
 pytestmark = pytest.mark.slow
-Open = Callable[[str], Any]
+
+
+class Store(Protocol):
+    """Somewhere to track to, and how its own client reads it."""
+
+    begins: str
+    """How the address of a run begins."""
+
+    def open(self) -> Tracking: ...
+
+    def found(self) -> list[dict[str, Any]]:
+        """The runs called job-1 of the experiment `flights`: name, status, params, metrics, tags."""
+        ...
 
 
 class Server(ThreadingHTTPServer):
@@ -116,11 +133,50 @@ def server() -> Iterator[Server]:
         thread.join()
 
 
-@pytest.fixture(params=["folder", "sqlite", "server"])
-def uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "server":
-        return str(request.getfixturevalue("server").uri)
-    return str(tmp_path / "runs") if request.param == "folder" else f"sqlite:///{tmp_path / 'mlflow.db'}"
+class Mlflow:
+    def __init__(self, uri: str, artifacts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.begins, self._artifacts, self._monkeypatch = uri, artifacts, monkeypatch
+
+    def open(self) -> Tracking:
+        return MlflowTracking(self.begins, self._artifacts)
+
+    def found(self) -> list[dict[str, Any]]:
+        return found(self.begins, self._monkeypatch)
+
+
+class Experiments:
+    begins = "https://console.cloud.google.com/vertex-ai/experiments/locations/europe-west1/experiments/esteira-flights"
+
+    def __init__(self, endpoint: str, service: vertex.Vertex, folder: Path) -> None:
+        self._service, self._blobs = service, FileBlobs(folder)
+        root = "gs://esteira-runs/root"
+        self._at = Vertex(project=vertex.PROJECT, region=vertex.REGION, pipeline_root=root, endpoint=endpoint)
+
+    def open(self) -> Tracking:
+        return VertexTracking(self._at, blobs=self._blobs, place="gs://esteira-runs/blobs")
+
+    def found(self) -> list[dict[str, Any]]:
+        experiment = self._service.contexts["esteira-flights"].name
+        runs = [c for c in self._service.contexts.values() if experiment in c.parent_contexts]
+        return [self._run(run) for run in runs if run.display_name == "job-1"]
+
+    def _run(self, run: Any) -> dict[str, Any]:
+        data = {name: dict(value) if hasattr(value, "items") else value for name, value in run.metadata.items()}
+        tags = {k.removeprefix("tags."): data["_params"].pop(k) for k in list(data["_params"]) if k.startswith("tags.")}
+        status = {"COMPLETE": "FINISHED"}[data["_state"]]
+        named = {"name": run.display_name, "status": status, "tags": tags}
+        return {**named, "params": data["_params"], "metrics": data["_metrics"]}
+
+
+@pytest.fixture(params=["folder", "sqlite", "server", "vertex"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    if request.param == "vertex":
+        with vertex.vertex() as (server, service):
+            yield Experiments(server.address, service, tmp_path / "blobs")
+        return
+    places = {"folder": str(tmp_path / "runs"), "sqlite": f"sqlite:///{tmp_path / 'mlflow.db'}"}
+    uri = places.get(request.param) or request.getfixturevalue("server").uri
+    yield Mlflow(uri, tmp_path / "artifacts", monkeypatch)
 
 
 def found(uri: str, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
@@ -150,21 +206,18 @@ def found(uri: str, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     ]
 
 
-def test_a_run_is_logged_and_logging_it_again_leaves_one(
-    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = MlflowTracking(uri, tmp_path / "artifacts")
+def test_a_run_is_logged_and_logging_it_again_leaves_one(store: Store) -> None:
+    made = store.open()
     made.prepare()
     tags = {"identity": "i" * 64}
     first = made.log("flights", "job-1", parameters={"max_iter": "10"}, metrics={"roc_auc": 0.9}, tags=tags)
-    assert first.startswith(uri)
+    assert first.startswith(store.begins)
     again = made.log("flights", "job-1", parameters={"max_iter": "10"}, metrics={"roc_auc": 0.8}, tags=tags)
     assert again == first
     expected = {"name": "job-1", "status": "FINISHED", "params": {"max_iter": "10"}, "metrics": {"roc_auc": 0.8}}
-    assert found(uri, monkeypatch) == [{**expected, "tags": tags}]
-    other = made.log("flights", "job-1", parameters={"max_iter": "20"}, metrics={"roc_auc": 0.7}, tags=tags)
-    assert other != first
-    assert [run["params"] for run in found(uri, monkeypatch)] == [{"max_iter": "20"}]
+    assert store.found() == [{**expected, "tags": tags}]
+    made.log("flights", "job-1", parameters={"max_iter": "20"}, metrics={"roc_auc": 0.7}, tags=tags)
+    assert [run["params"] for run in store.found()] == [{"max_iter": "20"}]
 
 
 def test_files_curves_and_long_values_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
