@@ -106,6 +106,11 @@ class Connected:
 
     @cached_property
     def jobs(self) -> Jobs:
+        if self.profile.jobs.runner == "DataflowRunner":
+            from components.adapters.gcp.dataflow import DataflowJobs
+
+            return DataflowJobs(self.profile, self.blobs)
+
         from components.adapters.local.jobs import BeamJobs
 
         return BeamJobs(self.profile.jobs)

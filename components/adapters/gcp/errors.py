@@ -84,7 +84,12 @@ def said(error: Exception) -> str:
     """What Google says of it, without the address that was called."""
     listed: Any = getattr(error, "errors", None) or []
     messages = [str(one["message"]) for one in [*listed, *_body(error)] if isinstance(one, dict) and one.get("message")]
-    return messages[0] if messages else str(error)
+    if messages:
+        return messages[0]
+    try:
+        return str(error.response.json()["error"]["message"])  # type: ignore[attr-defined]
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return str(error)
 
 
 def reasons_of(error: Exception) -> set[str]:

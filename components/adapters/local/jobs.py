@@ -13,7 +13,10 @@ _REMEDY = "See the log above; the runner and its options stand in the profile's 
 
 
 class BeamJobs:
-    """Implements `ports.Jobs`: FnApiRunner in this process, or a portable job service at the option `job_endpoint`."""
+    """Implements `ports.Jobs`: FnApiRunner in this process, or a portable job service at the option `job_endpoint`.
+
+    A job ends with whoever waits for it, so there is none to be found again.
+    """
 
     def __init__(self, settings: Jobs) -> None:
         self._settings = settings
@@ -23,7 +26,8 @@ class BeamJobs:
         build: Callable[[Any], None],
         *,
         name: str,
-        resources: Path | None = None,  # noqa: ARG002  # there is no cloud's job to name
+        key: str = "",  # noqa: ARG002
+        resources: Path | None = None,  # noqa: ARG002
     ) -> None:
         import apache_beam as beam
         from apache_beam.options.pipeline_options import PipelineOptions
@@ -34,11 +38,20 @@ class BeamJobs:
         pipeline = beam.Pipeline(runner=runner, options=options)
         build(pipeline)
         try:
-            state = pipeline.run().wait_until_finish()
+            state = _finished(pipeline.run())
         except Exception as error:  # a runner wraps what a worker raised in its own types, or in RuntimeError
             raise RunError(name, f"succeed on {runner}", _last_line(error), _REMEDY) from error
         if state != PipelineState.DONE:
             raise RunError(name, f"succeed on {runner}", state, _REMEDY)
+
+
+def _finished(job: Any) -> Any:
+    """The state in which it ended; whoever is told to end takes it along."""
+    try:
+        return job.wait_until_finish()
+    except (KeyboardInterrupt, SystemExit):
+        job.cancel()
+        raise
 
 
 def _last_line(error: Exception) -> str:
