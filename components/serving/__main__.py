@@ -15,21 +15,24 @@ import onnxruntime
 import uvloop
 
 from components.adapters.live import Live
-from components.adapters.local.blobs import FileBlobs
 from components.adapters.local.endpoints import PointerEndpoints
 from components.adapters.local.registry import MlflowRegistry
 from components.core.errors import EsteiraError
 from components.core.scorer import Scorer
 from components.serving import settings as configuration
+from components.serving import stores
 from components.serving.app import App
 from components.serving.listener import Listener
 from components.serving.listening import listen
-from components.serving.log import InferenceLog, server_name
+from components.serving.log import SECONDS, InferenceLog, server_name
 from components.serving.protocol import CONNECTIONS, Connection
 from components.serving.say import say
 from components.serving.settings import Fixed, Settings
+from components.serving.standing import Standing
 from components.serving.versions import Follower, State, Versions, opened
 
+_SECONDS = {False: SECONDS, True: 5.0}
+"""Between two segments of the log, by whether they go to Cloud Storage, where each write costs."""
 GRACE = 30.0
 """Seconds that accepted requests have after the end of listening."""
 
@@ -74,9 +77,27 @@ async def _until_answered(listener: Listener) -> None:
 
 
 def _fixed(fixed: Fixed, case: str) -> State:
-    scorer = Scorer.open(fixed.folder, fixed.bundle)
-    found = Live(fixed.version, fixed.folder, scorer)
+    folder = stores.model(fixed.at)
+    scorer = Scorer.open(folder, fixed.bundle)
+    found = Live(fixed.version, folder, scorer)
     return State(opened(case or scorer.model.case, fixed.version, lambda: found))
+
+
+def _log(settings: Settings, versions: Versions) -> InferenceLog:
+    served = versions.state.champion
+    case = served.case if served is not None else settings.case
+    return InferenceLog(stores.blobs(settings.log), case, server_name(), _SECONDS[stores.cloud(settings.log)])
+
+
+def _follower(settings: Settings, versions: Versions) -> Follower | Standing | None:
+    """Who looks at the pointer, which stands beside the log."""
+    served, fixed = versions.state.champion, settings.fixed
+    if fixed is not None and served is not None and settings.log:
+        return Standing(versions, served.case, fixed.version, PointerEndpoints(stores.blobs(settings.log)))
+    if settings.root is not None:
+        pointers = PointerEndpoints(stores.blobs(str(settings.root / "blobs")))
+        return Follower(versions, settings.case, MlflowRegistry(settings.root / "registry"), pointers)
+    return None
 
 
 def _more_files() -> None:
@@ -91,18 +112,16 @@ def _more_files() -> None:
 def main() -> None:
     settings = configuration.read(os.environ)
     onnxruntime.disable_telemetry_events()
-    versions, follower, log = Versions(), None, None
+    versions, log = Versions(), None
+    follower: Follower | Standing | None = None
     if settings.fixed is not None:
         versions.replace(_fixed(settings.fixed, settings.case))
-    if settings.root is not None:
-        blobs = FileBlobs(settings.root / "blobs")
-        state = versions.state.champion
-        log = InferenceLog(blobs, state.case if state is not None else settings.case, server_name())
+    if settings.log:
+        log = _log(settings, versions)
         log.start()
-        if settings.fixed is None:
-            registry = MlflowRegistry(settings.root / "registry")
-            follower = Follower(versions, settings.case, registry, PointerEndpoints(blobs))
-            follower.start()
+    follower = _follower(settings, versions)
+    if follower is not None:
+        follower.start()
     _more_files()
     sys.setswitchinterval(0.0005)  # a large request's thread must not hold up the loop
     gc.collect()

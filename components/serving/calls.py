@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 from typing import Any
@@ -25,6 +26,10 @@ from components.serving.versions import Served, Versions
 LARGE = 16 * 1024
 """Bytes of a body from which on it is read and scored beside the loop."""
 _ASK = {"predict": vertex.ask, "infer": oip.ask}
+_ID_OF: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "predict": vertex.identifier,
+    "infer": lambda data: data.get("id"),
+}
 _RETRY = b"retry-after: 1\r\n"
 _TRY = "Try again in a second."
 _ID = "at most 128 visible ASCII characters"
@@ -93,7 +98,7 @@ class Calls:
             parsed = parse(exchange.body, None if length is None else _whole(length))
         except Refused as refused:
             error = refused
-        given = parsed.data.get("id") if parsed is not None and call.route == "infer" else None
+        given = _ID_OF[call.route](parsed.data) if parsed is not None else None
         if not self._route(call, given, error) or parsed is None or call.served is None:
             return False
         try:

@@ -40,7 +40,8 @@ def server_name() -> str:
 class InferenceLog:
     """`add` belongs to one thread, the server's loop; the rest runs beside it."""
 
-    def __init__(self, blobs: Blobs, case: str, server: str) -> None:
+    def __init__(self, blobs: Blobs, case: str, server: str, seconds: float = SECONDS) -> None:
+        self._seconds = seconds
         self._blobs, self._prefix = blobs, f"{log_prefix(case)}{server}/"
         self._lines: deque[bytes] = deque()
         self._added = self._taken = self._lines_in = 0
@@ -82,7 +83,7 @@ class InferenceLog:
 
     def _run(self) -> None:
         while not self._closing:
-            self._wake.wait(SECONDS)
+            self._wake.wait(self._seconds)
             self._wake.clear()
             self._flush()
         self._flush()

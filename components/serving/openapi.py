@@ -95,7 +95,8 @@ def _schemas(inputs: tuple[Input, ...], example: dict[str, Any], limits: Limits)
     values = {"type": "array", "prefixItems": list(columns.values()), "minItems": width, "maxItems": width}
     rows = {"type": "array", "minItems": 1, "maxItems": limits.rows}
     either = {"oneOf": [rows | {"items": _ref("Row")}, rows | {"items": values}]}
-    wanted = _object({"probabilities": {"type": "boolean"}}, required=()) | {"type": ["object", "null"]}
+    named = {"type": ["string", "null"], "minLength": 1, "maxLength": 128, "pattern": "^[ -~]+$"}
+    wanted = _object({"probabilities": {"type": "boolean"}, "id": named}, required=()) | {"type": ["object", "null"]}
     score: dict[str, Any] = {"type": ["number", "null"]}
     one = {"score": score, "decision": {"type": "string"}, "probabilities": {"type": "array", "items": score}}
     text = {"type": "string"}

@@ -3,7 +3,9 @@
 | variable | meaning |
 |---|---|
 | ESTEIRA_CASE, ESTEIRA_ROOT | follow this case's pointer, under the local profile's root |
-| AIP_STORAGE_URI, ESTEIRA_BUNDLE, ESTEIRA_VERSION | or serve the one model in this folder, by its bundle's digest |
+| AIP_STORAGE_URI, ESTEIRA_BUNDLE | or serve the one model in this folder or under gs://, by its bundle's digest |
+| AIP_DEPLOYED_MODEL_ID or ESTEIRA_VERSION (1) | that model's version, which our ids tell (`core.container`) |
+| ESTEIRA_LOG | the blobs, a folder or gs://, that the inference log goes to; without it those under ESTEIRA_ROOT |
 | AIP_HTTP_PORT (8080), ESTEIRA_HOST (0.0.0.0) | where to listen; port 0 takes a free one |
 | AIP_HEALTH_ROUTE (/health), AIP_PREDICT_ROUTE (/predict) | Vertex AI's routes |
 | ESTEIRA_TOKEN or ESTEIRA_TOKEN_FILE | the token that predictions need |
@@ -14,21 +16,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from components.core import container
 from components.core.errors import SetupError
 from components.serving.asked import Limits
 
 _WHERE = "environment"
+_CLOUD = re.compile(r"gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](/[^?#]*)?")
 
 
 @dataclass(frozen=True)
 class Fixed:
     """One model that never changes."""
 
-    folder: Path
+    at: str
+    """A folder, or gs://bucket/prefix."""
     bundle: str
     version: int
 
@@ -37,7 +43,9 @@ class Fixed:
 class Settings:
     case: str
     root: Path | None
-    """The local adapters' folder: pointer, registry, and where the inference log goes."""
+    """The local adapters' folder: pointer and registry."""
+    log: str
+    """The blobs for the inference log, a folder or gs://bucket/prefix; empty: none."""
     fixed: Fixed | None
     host: str
     port: int
@@ -53,6 +61,9 @@ def read(environment: Mapping[str, str]) -> Settings:
     """The settings in the environment. Raises SetupError, which never shows the token."""
     case, root = environment.get("ESTEIRA_CASE", ""), environment.get("ESTEIRA_ROOT", "")
     fixed = _fixed(environment)
+    if "://" in root:
+        remedy = "Follow a pointer under a folder, or name a model by AIP_STORAGE_URI, which may be gs://."
+        raise SetupError("ESTEIRA_ROOT", "be a folder", root, remedy, where=_WHERE)
     if fixed is None and not (case and root):
         remedy = "Set ESTEIRA_CASE and ESTEIRA_ROOT to follow a pointer, or AIP_STORAGE_URI and ESTEIRA_BUNDLE."
         raise SetupError("ESTEIRA_CASE", "be given with ESTEIRA_ROOT, or a model", case, remedy, where=_WHERE)
@@ -63,6 +74,7 @@ def read(environment: Mapping[str, str]) -> Settings:
     return Settings(
         case,
         Path(root) if root else None,
+        _place(environment, "ESTEIRA_LOG") or (str(Path(root) / "blobs") if root else ""),
         fixed,
         environment.get("ESTEIRA_HOST") or "0.0.0.0",  # noqa: S104  # in a container nothing else is reached
         _number(environment, "AIP_HTTP_PORT", 8080, 0, 65_535),
@@ -79,15 +91,22 @@ def read(environment: Mapping[str, str]) -> Settings:
 
 
 def _fixed(environment: Mapping[str, str]) -> Fixed | None:
-    uri, bundle = environment.get("AIP_STORAGE_URI", ""), environment.get("ESTEIRA_BUNDLE", "")
+    uri, bundle = _place(environment, "AIP_STORAGE_URI"), environment.get("ESTEIRA_BUNDLE", "")
     if not uri:
         return None
-    if "://" in uri:
-        raise SetupError("AIP_STORAGE_URI", "be a folder", uri, "Mount the model's folder.", where=_WHERE)
     if not bundle:
         remedy = "Set it to the digest that the registry's record names: it says which code may run."
         raise SetupError("ESTEIRA_BUNDLE", "be given with AIP_STORAGE_URI", bundle, remedy, where=_WHERE)
-    return Fixed(Path(uri), bundle, _number(environment, "ESTEIRA_VERSION", 1, 1))
+    version = container.deployed(environment.get("AIP_DEPLOYED_MODEL_ID", ""))
+    return Fixed(uri, bundle, version or _number(environment, "ESTEIRA_VERSION", 1, 1))
+
+
+def _place(environment: Mapping[str, str], name: str) -> str:
+    place = environment.get(name, "")
+    if "://" in place and not _CLOUD.fullmatch(place):
+        remedy = "Mount it as a folder, or copy it to Cloud Storage."
+        raise SetupError(name, "be a folder or gs://bucket/prefix", place, remedy, where=_WHERE)
+    return place
 
 
 def _token(environment: Mapping[str, str]) -> bytes | None:

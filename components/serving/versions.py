@@ -78,6 +78,8 @@ class State:
     champion: Served | None = None
     challenger: Served | None = None
     split: int = 0
+    role: Role = "champion"
+    """As what `champion` answers: another, where it is a server's one version and an endpoint splits the traffic."""
 
     def route(self, identifier: str, version: int | None = None) -> tuple[Served, Role]:
         """The version for a request: by its id, or the one that it asks for. Raises Refused."""
@@ -89,7 +91,7 @@ class State:
             raise Refused(503, "champion", "be there to answer", None, remedy)
         if challenger is not None and challenged(identifier, challenger.version, self.split):
             return challenger, "challenger"
-        return champion, "champion"
+        return champion, self.role
 
     def _asked(self, version: int) -> tuple[Served, Role]:
         for served in (self.champion, self.challenger):

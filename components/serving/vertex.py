@@ -1,7 +1,8 @@
 """Vertex AI's contract for custom containers: {"instances": [...]} -> {"predictions": [...]}.
 
 An instance is an object by input, or an array in the inputs' order. `parameters` may say {"probabilities": true} for
-the probability of every class; without it only a model of more than two classes gives them.
+the probability of every class (without it only a model of more than two classes gives them), and {"id": "..."} to name
+the request where no header gets through, so that a label that lands later finds it in the log.
 
 References
 ----------
@@ -21,6 +22,7 @@ from components.serving.refusal import ABSENT, Refused
 from components.serving.strict import check_keys
 
 _KEYS = {"instances", "parameters"}
+_PARAMETERS = {"probabilities", "id"}
 _REMEDY = 'Send {"instances": [{...}, ...]}.'
 
 
@@ -43,6 +45,12 @@ def ask(parsed: Parsed, inputs: Inputs, limits: Limits) -> Asked:
     return Asked(len(instances), _WRITE[_wanted(data)], values=values, given=instances)
 
 
+def identifier(data: dict[str, Any]) -> Any:
+    """The id that a request's parameters give it, whatever it is; None where they give none."""
+    parameters = data.get("parameters")
+    return parameters.get("id") if type(parameters) is dict else None
+
+
 def _wanted(data: dict[str, Any]) -> bool | None:
     """Whether probabilities are asked for; None: not said."""
     if len(data) == 1:
@@ -56,9 +64,9 @@ def _wanted(data: dict[str, Any]) -> bool | None:
     if type(parameters) is not dict:
         raise Refused(400, "parameters", "be an object", parameters, "Leave it out, or send an object.")
     for key, value in parameters.items():
-        if key != "probabilities":
-            raise Refused(400, key, "be a parameter: probabilities", key, "Leave it out.", where="parameters")
-        if type(value) is not bool:
+        if key not in _PARAMETERS:
+            raise Refused(400, key, "be a parameter: probabilities, id", key, "Leave it out.", where="parameters")
+        if key == "probabilities" and type(value) is not bool:
             raise Refused(400, key, "be true or false", value, "Send true or false.", where="parameters")
     return parameters.get("probabilities")
 

@@ -50,7 +50,7 @@ BAD = {
     "a long key": (b'{"' + b"k" * 10_000 + b'": 1, "instances": [[1, 0, "p"]]}', "'kkk"),
     "bytes that are no text": (b'{"instances": [[1, 0, "\xff"]]}', "'body' must be JSON."),
     "half a surrogate pair": (body(r'[1, 0, "\ud800"]'), "'body' must be JSON."),
-    "unknown parameter": (b'{"instances": [[1, 0, "p"]], "parameters": {"a": 1}}', "parameters: 'a' must be a parameter: probabilities."),
+    "unknown parameter": (b'{"instances": [[1, 0, "p"]], "parameters": {"a": 1}}', "parameters: 'a' must be a parameter: probabilities, id."),
     "parameters of another type": (b'{"instances": [[1, 0, "p"]], "parameters": []}', "'parameters' must be an object. Got []."),
 }  # fmt: skip
 
@@ -229,6 +229,20 @@ def test_a_client_that_stops_sending_still_gets_its_answer(standing: Server):
         client.sendall(head("Content-Length: 28") + b'{"instances": [[1, 0, "p"]]}')
         client.shutdown(socket.SHUT_WR)
         assert b"".join(iter(lambda: client.recv(1000), b"")).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+def test_a_request_may_be_named_in_its_parameters(standing: Server):
+    named = standing.ask("/predict", {"instances": [ROW], "parameters": {"id": "flight 7"}}, x_request_id="other")
+    assert (named.status, named.headers["x-request-id"]) == (200, "flight 7")
+    nameless = standing.ask("/predict", {"instances": [ROW], "parameters": {"id": None}}, x_request_id="other")
+    assert (nameless.status, nameless.headers["x-request-id"]) == (200, "other")
+
+
+@pytest.mark.parametrize("id", [7, "", "x" * 129, "é", ["a"]])
+def test_a_name_that_is_none_is_refused(standing: Server, id: object):
+    answer = standing.ask("/predict", {"instances": [ROW], "parameters": {"id": id}})
+    assert answer.status == 400
+    assert answer.error.startswith("'id' must be at most 128 visible ASCII characters.")
 
 
 @pytest.mark.parametrize("at", [0, 1, 2])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from components.core import container
 from components.core.errors import SetupError
 from components.serving import settings
 from components.serving.asked import Limits
@@ -17,6 +18,7 @@ FIXED = {"AIP_STORAGE_URI": "/model", "ESTEIRA_BUNDLE": "d" * 64, "ESTEIRA_TOKEN
 def test_a_pointer_is_followed_with_every_default():
     found = settings.read(FOLLOW)
     assert (found.case, found.root, found.fixed) == ("toy", Path("/root-of-all"), None)
+    assert found.log == "/root-of-all/blobs"
     assert (found.host, found.port, found.health, found.predict) == ("0.0.0.0", 8080, "/health", "/predict")
     assert (found.token, found.limits, found.drain) == (b"secret", Limits(), 1.0)
 
@@ -25,8 +27,21 @@ def test_vertex_names_port_routes_and_model():
     routes = {"AIP_HTTP_PORT": "9000", "AIP_HEALTH_ROUTE": "/v1/h", "AIP_PREDICT_ROUTE": "/v1/p:predict"}
     found = settings.read(FIXED | routes | {"ESTEIRA_VERSION": "3"})
     assert (found.port, found.health, found.predict) == (9000, "/v1/h", "/v1/p:predict")
-    assert found.fixed == settings.Fixed(Path("/model"), "d" * 64, 3)
-    assert found.root is None
+    assert found.fixed == settings.Fixed("/model", "d" * 64, 3)
+    assert (found.root, found.log) == (None, "")
+
+
+def test_in_vertex_the_model_and_the_log_are_in_cloud_storage_and_the_deployment_says_the_version():
+    told = container.variables("toy", "d" * 64, "gs://bucket/prefix")
+    id = container.deployment(7, {"machine": "n1-standard-2"})
+    found = settings.read(told | {"AIP_STORAGE_URI": "gs://theirs/model-1", "AIP_DEPLOYED_MODEL_ID": id})
+    assert found.fixed == settings.Fixed("gs://theirs/model-1", "d" * 64, 7)
+    assert (found.case, found.log, found.token) == ("toy", "gs://bucket/prefix", None)
+
+
+def test_a_deployment_that_a_person_made_says_no_version():
+    given = FIXED | {"AIP_DEPLOYED_MODEL_ID": "4716238947238947123", "ESTEIRA_VERSION": "3"}
+    assert settings.read(given).fixed == settings.Fixed("/model", "d" * 64, 3)
 
 
 def test_the_token_may_stand_in_a_file(tmp_path: Path):
@@ -55,7 +70,9 @@ def test_a_platform_that_keeps_the_gate_is_only_believed_when_named():
         ({"AIP_HEALTH_ROUTE": "/predict"}, "environment: 'AIP_PREDICT_ROUTE' must differ from AIP_HEALTH_ROUTE. Got '/predict'."),
         ({"ESTEIRA_QUEUE": "0"}, "environment: 'ESTEIRA_QUEUE' must be a whole number from 1. Got '0'."),
         ({"ESTEIRA_DRAIN": "soon"}, "environment: 'ESTEIRA_DRAIN' must be seconds from 0 to 600. Got 'soon'."),
-        ({"AIP_STORAGE_URI": "gs://bucket/model"}, "environment: 'AIP_STORAGE_URI' must be a folder. Got 'gs://bucket/model'."),
+        ({"AIP_STORAGE_URI": "s3://bucket/model"}, "environment: 'AIP_STORAGE_URI' must be a folder or gs://bucket/prefix. Got 's3://bucket/model'."),
+        ({"ESTEIRA_LOG": "gs://B"}, "environment: 'ESTEIRA_LOG' must be a folder or gs://bucket/prefix. Got 'gs://B'."),
+        ({"ESTEIRA_ROOT": "gs://bucket/prod"}, "environment: 'ESTEIRA_ROOT' must be a folder. Got 'gs://bucket/prod'."),
         ({"AIP_STORAGE_URI": "/model"}, "environment: 'ESTEIRA_BUNDLE' must be given with AIP_STORAGE_URI. Got ''."),
     ],
 )  # fmt: skip
