@@ -62,6 +62,11 @@ class Connected:
 
             return VertexRegistry(self.blobs, self.profile)
 
+        if self.profile.registry.adapter == "mlflow":
+            from components.adapters.mlflow_server import MlflowServerRegistry
+
+            return MlflowServerRegistry(self.blobs, self.profile.registry.at)
+
         from components.adapters.local.registry import MlflowRegistry
 
         return MlflowRegistry(self.profile.path("registry"), self.profile.path("mlflow.db"))

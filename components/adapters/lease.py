@@ -7,6 +7,7 @@ import random
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from components.adapters.ports import Blobs
@@ -29,12 +30,10 @@ class Lease:
     def take(self) -> bool:
         """Whether it is ours now: it was nobody's, or its holder's time was over."""
         generation = 0
-        try:
+        with suppress(ArtifactError):  # nobody has held it yet
             data, generation = self._blobs.read(self._name)
             if float(json.loads(data)["until"]) > time.time():
                 return False
-        except ArtifactError:
-            pass  # nobody has held it yet
         until = time.time() + self._seconds
         try:
             self._generation = self._blobs.write(self._name, _held(until), generation=generation)
@@ -77,6 +76,15 @@ class Lease:
             time.sleep(random.uniform(pause / 2, pause))  # noqa: S311  # jitter
             pause = min(2 * pause, 2.0)
         return found
+
+
+def awaited(find: Callable[[], T | None], seconds: float) -> T | None:
+    """What `find` gives, as soon as it does; None where it does not in time."""
+    until, pause = time.monotonic() + seconds, 0.05
+    while (found := find()) is None and time.monotonic() < until:
+        time.sleep(random.uniform(pause / 2, pause))  # noqa: S311  # jitter
+        pause = min(2 * pause, 5.0)
+    return found
 
 
 def _held(until: float) -> bytes:

@@ -6,25 +6,75 @@ import hashlib
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
+from components.adapters.gcp.clients import STORAGE_EMULATOR
 from components.adapters.local.registry import MlflowRegistry
 from components.adapters.ports import Registry
 from components.core import artifacts
 from components.core.errors import ArtifactError, CaseError, SetupError
+from components.core.evaluated import Evaluation
 from tests import processes
+from tests.contract.registries import GCS, MLFLOW, in_threads, on_mlflow, on_vertex, on_vertex_and_storage
+from tests.servers.vertex.server import vertex
 
 Make = Callable[[Path], Registry]
-MAKERS: dict[str, Make] = {"mlflow": MlflowRegistry}
+MAKERS = [
+    "local",
+    "vertex",
+    pytest.param(
+        "vertex and storage",
+        marks=[
+            pytest.mark.servers,
+            pytest.mark.skipif(not GCS, reason="ESTEIRA_GCS names no Cloud Storage emulator (host:port)"),
+        ],
+    ),
+    pytest.param(
+        "mlflow server",
+        marks=[
+            pytest.mark.servers,
+            pytest.mark.xdist_group("mlflow server"),
+            pytest.mark.skipif(not MLFLOW, reason="ESTEIRA_MLFLOW names no MLflow server (host:port)"),
+        ],
+    ),
+]
 
 
 @pytest.fixture(params=MAKERS)
-def make(request: pytest.FixtureRequest) -> Make:
-    return MAKERS[request.param]
+def make(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Make]:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # what is fetched is kept there
+    if request.param == "local":
+        yield MlflowRegistry
+    elif request.param == "mlflow server":
+        yield partial(on_mlflow, an_empty_mlflow())
+    else:
+        with vertex() as (server, _):
+            if request.param == "vertex":
+                yield partial(on_vertex, server.address)
+            else:
+                monkeypatch.setenv(STORAGE_EMULATOR, f"http://{GCS}")
+                yield partial(on_vertex_and_storage, server.address, uuid.uuid4().hex)
+
+
+def an_empty_mlflow() -> str:
+    """The server's address; it knows none of the models any more."""
+    for name in ("flights", "taxi"):
+        requests.delete(f"http://{MLFLOW}/api/2.0/mlflow/registered-models/delete", json={"name": name}, timeout=60)
+    return f"http://{MLFLOW}"
+
+
+@pytest.fixture
+def at_once(make: Make) -> Callable[..., list[Any]]:
+    """Calls at the same time: in processes of their own, or in threads where each would load Google's clients."""
+    return processes.at_once if make is MlflowRegistry else in_threads
 
 
 @pytest.fixture
@@ -92,10 +142,14 @@ def test_a_registered_model_does_not_need_its_source_any_more(registry, make, tm
     artifacts.verify(registry.fetch("flights", 1), "model")
 
 
+@pytest.mark.parametrize("make", ["local", "vertex"], indirect=True)
 @pytest.mark.parametrize("harm", ["altered", "deleted", "other model"])
 def test_a_stored_model_that_was_harmed_is_refused(registry, make, tmp_path, harm):
     register(make, tmp_path, "a")
     folder = registry.fetch("flights", 1)
+    if make is not MlflowRegistry:
+        shutil.rmtree(folder)  # a copy, which would do
+        [folder] = (tmp_path / "registry" / "blobs" / "models").glob("*/*")
     if harm == "altered":
         (folder / "model.onnx").write_bytes(b"b" * 100)
     elif harm == "deleted":
@@ -146,15 +200,17 @@ def test_an_identity_that_is_no_sha256_is_refused(registry, tmp_path, identity):
 
 
 @pytest.mark.slow
-def test_50_registrations_of_one_content_at_once_are_one_version(make, tmp_path):
+def test_50_registrations_of_one_content_at_once_are_one_version(make, at_once, tmp_path):
     a_model(tmp_path, "a")
-    assert processes.at_once([(register, (make, tmp_path, "a"))] * 50) == [1] * 50
+    assert at_once([(register, (make, tmp_path, "a"))] * 50) == [1] * 50
     assert len(make(tmp_path / "registry").versions("flights")) == 1
 
 
 @pytest.mark.slow
-def test_50_registrations_of_50_contents_at_once_are_50_versions_without_gaps(make, tmp_path):
-    results = processes.at_once([(register, (make, tmp_path, f"c{i}")) for i in range(50)])
+def test_50_registrations_of_50_contents_at_once_are_50_versions_without_gaps(make, at_once, tmp_path):
+    for i in range(50):
+        a_model(tmp_path, f"c{i}")
+    results = at_once([(register, (make, tmp_path, f"c{i}")) for i in range(50)])
     assert sorted(results) == list(range(1, 51))
     registry = make(tmp_path / "registry")
     assert [v.version for v in registry.versions("flights")] == list(range(1, 51))
@@ -163,6 +219,7 @@ def test_50_registrations_of_50_contents_at_once_are_50_versions_without_gaps(ma
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("make", ["local"], indirect=True)
 def test_a_registration_killed_at_any_point_is_whole_or_not_there_and_converges_when_repeated(make, tmp_path):
     for n in range(1, 200):
         folder = tmp_path / str(n)
@@ -180,9 +237,18 @@ def test_a_registration_killed_at_any_point_is_whole_or_not_there_and_converges_
     assert n > 5
 
 
+def test_an_evaluation_is_taken_as_often_as_it_is_told(registry, make, tmp_path):
+    register(make, tmp_path, "a")
+    evaluation = Evaluation("e" * 64, "regression", {"rmse": 0.5, "median_absolute_error": 0.1})
+    for _ in range(2):
+        registry.evaluated("flights", 1, evaluation)
+    assert registry.get("flights", 1).tags == {"content": "a"}
+
+
 @pytest.mark.slow
-@pytest.mark.usefixtures("with_mlflow")
-def test_aliases_become_exactly_those_projected(registry, make, tmp_path):
+def test_aliases_become_exactly_those_projected(request, registry, make, tmp_path):
+    if make is MlflowRegistry:
+        request.getfixturevalue("with_mlflow")
     for content in "ab":
         register(make, tmp_path, content)
     for aliases in ({"champion": 1}, {"champion": 2, "previous": 1}, {"champion": 1, "challenger": 2}, {}):

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from components.adapters.gcp.vertex import Caller
-from components.adapters.lease import Lease
+from components.adapters.lease import Lease, awaited
 from components.core.errors import RunError
 
 LEASE = 300.0
@@ -45,7 +43,7 @@ class Uploads:
                     self._calls.finish(operation, self._name)
             except (AlreadyExists, NotFound):  # somebody made the model, or took it away, since we looked
                 continue
-            if (found := self._awaited(find)) is not None:
+            if (found := awaited(find, self._settle)) is not None:
                 return found
         remedy = "Run it again: it goes on with what is there."
         raise RunError("upload", "end in a version", "none came", remedy, where=self._name)
@@ -54,7 +52,7 @@ class Uploads:
         """The operation of an upload; None where an earlier one has come through."""
         from google.api_core.exceptions import TooManyRequests
 
-        if self._lost and self._awaited(find) is not None:
+        if self._lost and awaited(find, self._settle) is not None:
             return None
         if lease.left < self._settle:
             raise RunError("lease", "last for another upload", f"{lease.left:.0f} s", "Run it again.", where=self._name)
@@ -77,11 +75,3 @@ class Uploads:
         except NotFound:
             return False
         return True
-
-    def _awaited(self, find: Callable[[], Any | None]) -> Any | None:
-        """What `find` gives, as soon as it does."""
-        until, pause = time.monotonic() + self._settle, 0.05
-        while (found := find()) is None and time.monotonic() < until:
-            time.sleep(random.uniform(pause / 2, pause))  # noqa: S311  # jitter
-            pause = min(2 * pause, 5.0)
-        return found
