@@ -22,12 +22,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from components import timelimit
 from components.adapters import bundles
 from components.adapters.connect import Connected
 from components.adapters.ports import Ports
 from components.core import artifacts, bundle, case
 from components.core.case import Case, Operations
-from components.core.errors import ArtifactError, ConflictError, EsteiraError
+from components.core.errors import ArtifactError, ConflictError, EsteiraError, RunError
 from components.core.profile import Profile
 from components.core.record import StepRecord, step_path
 
@@ -76,12 +77,7 @@ class Context:
 
     @cached_property
     def operations(self) -> Operations:
-        data = self.ports.blobs.read(operations_path(self.launch.operations))[0]
-        if artifacts.sha256(data) != self.launch.operations:
-            raise ArtifactError(
-                "operations", f"have the sha256 {self.launch.operations}", "other bytes", "Launch again."
-            )
-        return case.validate(Operations, json.loads(data), where="operations.json")
+        return read_operations(self.ports, self.launch.operations)
 
     def say(self, text: str) -> None:
         """Progress, for the console and the log."""
@@ -115,6 +111,14 @@ def store_operations(ports: Ports, operations: Operations) -> str:
     digest = artifacts.sha256(data)
     _store(ports, operations_path(digest), data)
     return digest
+
+
+def read_operations(ports: Ports, digest: str) -> Operations:
+    """What was stored under the digest. Raises ArtifactError where it is absent or altered."""
+    data = ports.blobs.read(operations_path(digest))[0]
+    if artifacts.sha256(data) != digest:
+        raise ArtifactError("operations", f"have the sha256 {digest}", "other bytes", "Launch again.")
+    return case.validate(Operations, json.loads(data), where="operations.json")
 
 
 def _store(ports: Ports, name: str, data: bytes) -> None:
@@ -163,14 +167,26 @@ def perform(
     with tempfile.TemporaryDirectory(prefix=f"esteira-{name}-") as scratch:
         context = Context(name, launch, paths_in, paths_out, Path(scratch))
         _record(context, StepRecord(name, "running", started))
+        limit = timelimit.of(name)
         try:
-            key = _key(context, parameters or {}, reads, outside) if reads is not None else None
-            result = (_reused(context, key) if key else None) or _worked(context, work, key)
-            _record(context, _ended(name, started, result))
+            with limit.watched(lambda late: _failed(context, started, late)):
+                key = _key(context, parameters or {}, reads, outside) if reads is not None else None
+                result = (_reused(context, key) if key else None) or _worked(context, work, key)
+                _record(context, _ended(name, started, result))
         except BaseException as error:
-            _failed(context, started, error)
-            raise SystemExit(getattr(error, "exit_code", 1)) from None
+            told = limit.error() if limit.reached else _own(name, error)
+            _failed(context, started, told)
+            raise SystemExit(getattr(told, "exit_code", 1)) from None
         return result
+
+
+def _own(name: str, error: BaseException) -> BaseException:
+    """An error of ours for want of memory that Python could still tell; every other one as it is."""
+    if not isinstance(error, MemoryError):
+        return error
+    traceback.print_exception(error)
+    got = " ".join(str(error).split()) or "it ran out"
+    return RunError(f"resources.{name}.memory", "be enough for the step", got, "Raise it in the case.")
 
 
 def _terminated(number: int, _: FrameType | None) -> None:

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from components.core import case_rules, cron, metrics
+from components.core import case_rules, cron, metrics, sizes
 from components.core.artifacts import canonical_json
 from components.core.columns import ColumnType
 from components.core.errors import CaseError
@@ -25,6 +25,8 @@ from components.core.errors import CaseError
 _SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
 _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _CASE_NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
+_PREFIX = re.compile(r"Value error, |[A-Z]\w* should ")
+"""Of pydantic's messages: Input should, String should, Tuple should, and so on."""
 _DURATION = re.compile(r"([1-9][0-9]*)(s|min|h|d)")
 
 Unit = Literal["seconds", "minutes", "hours", "days"]
@@ -374,9 +376,32 @@ class Notify(Strict):
     email: tuple[str, ...] = ()
 
 
+def _time_limit(value: str) -> str:
+    if seconds(_duration(value)) > 7 * 86400:
+        raise ValueError("be at most 7d")
+    return value
+
+
+class Accelerator(Strict):
+    type: str = Field(pattern=r"^(NVIDIA_[A-Z0-9_]+|[a-z0-9.-]+/[a-z0-9.-]+)$")
+    """Vertex AI's name, such as NVIDIA_L4, which Kubeflow takes for nvidia.com/gpu; or what a cluster calls it."""
+    count: int = Field(default=1, ge=1, le=16)
+
+
 class Resources(Strict):
-    cpu: str | None = Field(default=None, pattern=r"^[0-9]+(\.[0-9]+)?$")
-    memory: str | None = Field(default=None, pattern=r"^[0-9]+(Mi|Gi|M|G)$")
+    """What one step may use. Where it runs on this machine itself, only the time limit counts."""
+
+    cpu: Annotated[str, AfterValidator(sizes.cores)] | None = None
+    """Cores."""
+    memory: Annotated[str, AfterValidator(sizes.memory)] | None = None
+    """Such as 16G or 16Gi. A step that takes more is killed."""
+    accelerator: Accelerator | None = None
+    machine: str | None = Field(default=None, pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)+$")
+    """On Vertex AI, in place of cpu and memory: a machine type, such as n1-highmem-8. Kubeflow has none."""
+    disk: Annotated[str, AfterValidator(sizes.disk)] | None = None
+    """On Vertex AI, beside machine: the size of its disk, such as 500G. Kubeflow has none."""
+    time_limit: Annotated[str, AfterValidator(_time_limit)] | None = None
+    """Such as 2h: a step that takes longer ends itself, and says so."""
 
 
 class Schedule(Strict):
@@ -404,13 +429,14 @@ class Operations(Strict):
     monitoring: Monitoring = Monitoring()
     notify: Notify = Notify()
     resources: dict[str, Resources] = {}
-    """By step, such as `train: {cpu: "4", memory: 16G}`."""
-    schedules: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")], Schedule] = {}
-    """By a name of your own."""
+    """By step, such as `train: {cpu: "4", memory: 16G, time_limit: 2h}`."""
 
 
 class CaseFile(Operations, Case):
     """`case.yaml` as a person writes it."""
+
+    schedules: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")], Schedule] = {}
+    """By a name of your own. No step reads them: a change needs no release, only `esteira schedule apply`."""
 
     @model_validator(mode="after")
     def _canary_fits_the_task(self) -> Self:
@@ -472,7 +498,7 @@ def validate(model: type[T], data: object, *, where: str) -> T:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or model.__name__
-        rule = first["msg"].removeprefix("Value error, ").removeprefix("Input should ").removeprefix("Keys should ")
+        rule = _PREFIX.sub("", first["msg"])
         if first["type"] == "extra_forbidden":
             rule = "not be there: it is no key of this section"
         elif first["type"] == "missing":

@@ -86,6 +86,16 @@ class RunRecord:
         return all(self.step(n).state in ("done", "reused") for n in self.route)
 
 
+def more_memory(step: str) -> str:
+    """What to do about a step that was killed, or may have been, for want of memory."""
+    return f"If memory ran out, raise resources.{step}.memory in the case."
+
+
+def killed(step: str) -> str:
+    """What is said in the place of the error of a step that started and left no word of its end."""
+    return f"Killed before it ended. {more_memory(step)}"
+
+
 def launch_path(job: str) -> str:
     return f"runs/{job}/run.json"
 

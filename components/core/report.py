@@ -16,14 +16,11 @@ from components.core.page.markup import anchor, badge, glyph, kind, tag
 from components.core.page.route import route_svg
 from components.core.page.style import CSS
 from components.core.page.timeline import span, timeline
-from components.core.record import RunRecord, State, StepRecord
+from components.core.record import RunRecord, State, StepRecord, more_memory
 from components.core.shown import duration, escape, moment, number, row_count, size
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-_KILLED = (
-    "It started and left no word of its end: something ended it from outside, most often for want of memory. "
-    "Raise the step's memory in the case's resources, and run again."
-)
+_KILLED = "It started and left no word of its end: something ended it from outside, most often for want of memory."
 _WIDTHS = (("wide", 10), ("middle", 5), ("narrow", 3))
 
 
@@ -109,7 +106,7 @@ def _alarms(steps: Sequence[StepRecord]) -> str:
         if step.state in ("failed", "killed"):
             title = tag("h2", escape(f"{step.step} {'failed' if step.state == 'failed' else 'was killed'}"))
             words = tag("pre", escape(step.error)) if step.error else ""
-            remedy = tag("p", escape(_KILLED)) if step.state == "killed" else ""
+            remedy = tag("p", escape(f"{_KILLED} {more_memory(step.step)}")) if step.state == "killed" else ""
             made.append(tag("section", title, words, remedy, class_=f"alarm is-{step.state}", role="alert"))
     return "".join(made)
 

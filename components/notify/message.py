@@ -6,7 +6,7 @@ import json
 from typing import Literal
 
 from components.adapters.ports import Alert
-from components.core.record import RunRecord, StepRecord
+from components.core.record import RunRecord, StepRecord, more_memory
 
 Event = Literal["failure", "refused", "aborted", "drift", "success"]
 _SEVERITY: dict[Event, Literal["info", "warning", "error"]] = {
@@ -16,7 +16,7 @@ _SEVERITY: dict[Event, Literal["info", "warning", "error"]] = {
     "drift": "warning",
     "success": "info",
 }
-_KILLED = "It began and left no word of its end, most often for want of memory: raise the step's memory."
+_KILLED = "It began and left no word of its end, most often for want of memory."
 _SILENT = "No step says why: see the log of the first one that did not start."
 
 
@@ -70,7 +70,7 @@ def _failures(record: RunRecord) -> list[str]:
 
 def _told(step: StepRecord) -> str:
     if step.state == "killed":
-        return f"{step.step} was killed. {_KILLED}"
+        return f"{step.step} was killed. {_KILLED} {more_memory(step.step)}"
     return f"{step.step} failed:\n{step.error}"
 
 

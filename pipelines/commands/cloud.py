@@ -59,7 +59,7 @@ def submit(
         checked_key(key)
     chosen = profiles.load(profile)
     runs = targets.runs(chosen, target)
-    ready = launch.ready(case, pipeline, release)
+    ready = launch.ready(case, pipeline, release, target, chosen)
     wanted = backfill_windows(ready, start, stop, key) if start or stop else []
     if not allow_local_blobs:
         targets.require_shared_blobs(chosen, target)

@@ -10,9 +10,10 @@ from typing import Any
 
 import yaml
 
-from components import COMPONENTS
+from components import COMPONENTS, timelimit
+from components.core import sizes
 from components.core.artifacts import atomic_write
-from components.core.case import Resources
+from components.core.case import Resources, seconds
 from components.core.errors import CaseError
 from pipelines.launch import kfp_light, lint
 
@@ -34,7 +35,7 @@ def text(
     defaults
         Values for the pipeline's own parameters, such as the bundle's digest.
     resources
-        CPU and memory by step.
+        What each step may use. Machine and disk are for the one target that knows them: see `fit`.
     images
         References by our images' names, such as esteira-pipeline; each is written in where our name stood.
 
@@ -106,8 +107,25 @@ def _with_resources(spec: dict[str, Any], resources: Mapping[str, Resources]) ->
         if step not in COMPONENTS:
             raise CaseError("resources", f"name a step: {', '.join(COMPONENTS)}", step, "Mend that key of the case.")
         if f"exec-{step}" in executors:
-            limits = {"resourceCpuLimit": wanted.cpu, "resourceMemoryLimit": wanted.memory}
-            executors[f"exec-{step}"]["container"]["resources"] = {k: v for k, v in limits.items() if v is not None}
+            container = executors[f"exec-{step}"]["container"]
+            if limits := _limits(wanted):
+                container["resources"] = limits
+            if wanted.time_limit is not None:
+                limit = {"name": timelimit.VARIABLE, "value": str(seconds(wanted.time_limit))}
+                container["env"] = [*container.get("env", []), limit]
+
+
+def _limits(wanted: Resources) -> dict[str, Any]:
+    """As kfp's own compiler writes them: texts for newer backends, numbers (in GB) for older ones and Vertex."""
+    limits: dict[str, Any] = {}
+    if wanted.cpu is not None:
+        limits |= {"resourceCpuLimit": wanted.cpu, "cpuLimit": float(wanted.cpu)}
+    if wanted.memory is not None:
+        limits |= {"resourceMemoryLimit": wanted.memory, "memoryLimit": sizes.bytes_of(wanted.memory) / 1e9}
+    if one := wanted.accelerator:
+        both = {"resourceType": one.type, "type": one.type, "resourceCount": str(one.count), "count": str(one.count)}
+        limits["accelerator"] = both
+    return limits
 
 
 def write_all(

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from components.core import shown
-from components.core.record import RunRecord, StepRecord
+from components.core.record import RunRecord, StepRecord, killed
 
 STYLES = {
     "done": ("✓", "green"),
@@ -128,10 +128,9 @@ def closing(console: Console, record: RunRecord, report: str) -> None:
         console.print(f"predict  {predicted}", highlight=False, soft_wrap=True)
     for name in record.failed:
         step = record.step(name)
-        reason = (
-            step.error or "Killed before it ended. If memory ran out, raise resources." + name + ".memory in the case."
+        console.print(
+            f"{name} {step.state}: {step.error or killed(name)}", style="bold red", soft_wrap=True, highlight=False
         )
-        console.print(f"{name} {step.state}: {reason}", style="bold red", soft_wrap=True, highlight=False)
     never = [name for name in record.route if record.step(name).state == "not started"]
     if record.cancelled:
         console.print(f"cancelled: esteira runs retry {record.job}", style="yellow", soft_wrap=True, highlight=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -27,7 +26,6 @@ _SIGNS = {
     "failed": ("✗", "bold red"),
     "cancelled": ("✗", "bold red"),
 }
-_MEMORY = re.compile(r"out[- ]of[- ]memory|\bOOM|OOMKilled|\b137\b", re.IGNORECASE)
 
 
 def follow(
@@ -85,8 +83,6 @@ def outcome(run: Run, out: Console) -> None:
     for task in run.tasks:
         if task.state == "failed":
             _say(out, Text(f"{task.name}: {task.error or 'failed'}", style="bold red"))
-            if _MEMORY.search(task.error):
-                _say(out, f"  If memory ran out, raise resources.{task.name}.memory in the case.")
             if task.logs:
                 _say(out, f"  log: {task.logs}")
 

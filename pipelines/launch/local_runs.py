@@ -16,10 +16,13 @@ def local_runs(profile: Profile, out: Console | None = None) -> LocalRuns:
     """Runs under the profile's root; a repeated one shows its progress on `out`."""
 
     def again(record: RunRecord) -> str:
+        from components import step
         from pipelines.launch import compile, run
 
         arguments = {**record.arguments, "profile": profile.to_json()}
         head = replace(record, job="", steps={}, arguments=arguments, ended=None, cancelled=False)
-        return run.go(head, compile.text(record.pipeline), out or Console(stderr=True)).record.job
+        asked = step.read_operations(Connected(profile), arguments["operations"])
+        text = compile.text(record.pipeline, resources=asked.resources)
+        return run.go(head, text, out or Console(stderr=True)).record.job
 
     return LocalRuns(Connected(profile).blobs, profile.path("artifacts"), again)

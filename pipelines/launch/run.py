@@ -12,8 +12,8 @@ from components import ROUTE
 from components.adapters import records
 from components.adapters.connect import Connected
 from components.adapters.local import processes
+from components.core import case, report
 from components.core import profile as profiles
-from components.core import report
 from components.core.errors import ArtifactError, RunError
 from components.core.profile import Profile
 from components.core.record import RunRecord, StepRecord, launch_path, report_path, step_path
@@ -64,7 +64,7 @@ def run(
     folder = cases.find(name)
     chosen = profile or profiles.load("local")
     ports = Connected(chosen)
-    text = compile.text(pipeline, images=images)
+    text = compile.text(pipeline, resources=case.load(folder).resources, images=images)
     taken = cases.snapshot(folder, ports)
     arguments = {"bundle": taken.bundle, "operations": taken.operations, "profile": chosen.to_json()}
     arguments |= {"start": start, "stop": stop}
@@ -92,7 +92,7 @@ def go(head: RunRecord, text: str, out: Console, images: Mapping[str, str] | Non
     ports.blobs.write(launch_path(record.job), records.head(record))
     record = records.load_run(ports.blobs, record.job)
     ports.blobs.write(report_path(record.job), report.render(record).encode())
-    return Finished(record, ports.blobs.address(report_path(record.job)))
+    return Finished(record, ports.blobs.link(report_path(record.job)))
 
 
 class _Watcher:

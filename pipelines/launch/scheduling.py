@@ -97,7 +97,7 @@ def prepare(
     found = targets.schedules(chosen, to)
     file = case_files.load(cases.find(case))
     wanted = tuple(file.schedules if names is None else names)
-    ready = {pipeline: submit.ready(case, pipeline, release) for pipeline in _pipelines(file, wanted)}
+    ready = {pipeline: submit.ready(case, pipeline, release, to, chosen) for pipeline in _pipelines(file, wanted)}
     if not allow_local_blobs:
         targets.require_shared_blobs(chosen, to)
     found.probe()

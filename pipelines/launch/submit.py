@@ -16,7 +16,7 @@ from components.core import artifacts, bundle, case
 from components.core.case import CaseFile
 from components.core.errors import ArtifactError, CaseError
 from components.core.profile import Profile
-from pipelines.launch import cases, release, targets, window
+from pipelines.launch import cases, fit, release, targets, window
 
 PARAMETERS = ("bundle", "operations", "profile", "start", "stop")
 
@@ -31,13 +31,14 @@ class Ready:
     spec: Mapping[str, Any]
 
 
-def ready(name: str, pipeline: str, folder: Path) -> Ready:
-    """Reads the case and its release, every rule of which is checked, and compares them.
+def ready(name: str, pipeline: str, folder: Path, target: str, profile: Profile) -> Ready:
+    """Reads the case and its release, every rule of which is checked, and compares them; the pipeline fits the target.
 
     Raises
     ------
     CaseError
-        There is no such release, it breaks a rule (an image without a digest, a secret), or is of another case.
+        There is no such release, it breaks a rule (an image without a digest, a secret), or is of another case; or the
+        target cannot give a step what the case asks for.
     """
     home = cases.find(name)
     file = case.load(home)
@@ -52,7 +53,7 @@ def ready(name: str, pipeline: str, folder: Path) -> Ready:
     spec = yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)  # safe, and in C
     _same_pipeline(spec, pipeline, str(path))
     _same_case(manifest, home, file, str(folder))
-    return Ready(home, file, pipeline, spec)
+    return Ready(home, file, pipeline, fit.fit(spec, file.resources, target, profile.vertex))
 
 
 def _same_pipeline(spec: Mapping[str, Any], pipeline: str, where: str) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from components.adapters.connect import Connected
+from components.adapters.recorded_runs import RecordedRuns
 from components.adapters.runs import Runs, Schedules
 from components.core.errors import CaseError, SetupError
 from components.core.profile import Profile
@@ -31,12 +33,12 @@ def runs(profile: Profile, target: str) -> Runs:
     if known(target) == "vertex":
         from components.adapters.gcp.vertex_runs import VertexRuns
 
-        return VertexRuns(vertex(profile))
+        return RecordedRuns(VertexRuns(vertex(profile)), lambda: Connected(profile).blobs)
     from components.adapters.kubeflow.runs import KubeflowRuns
     from pipelines.launch import kubeflow_client
 
     at = kubeflow(profile)
-    return KubeflowRuns(at, lambda: kubeflow_client.connect(at))
+    return RecordedRuns(KubeflowRuns(at, lambda: kubeflow_client.connect(at)), lambda: Connected(profile).blobs)
 
 
 def schedules(profile: Profile, target: str) -> Schedules:

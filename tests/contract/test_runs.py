@@ -148,7 +148,8 @@ def test_a_run_tells_its_tasks_in_order_and_where_it_is_shown(target: Target) ->
     assert [look.state for look in looks] == ["running", "failed"]
     assert [(t.name, t.state) for t in looks[0].tasks] == [("ingest", "done"), ("validate", "running")]
     failed = looks[1].tasks[1]
-    assert (failed.name, failed.state, failed.error) == ("validate", "failed", "column x is missing")
+    told = "column x is missing" if isinstance(target.service, VertexService) else ""  # Kubeflow's API tells none
+    assert (failed.name, failed.state, failed.error) == ("validate", "failed", told)
     assert failed.logs.startswith("http")
     assert run.id in looks[0].address
     assert looks[1].ended is not None

@@ -121,7 +121,30 @@ def test_the_base_of_these_tests_is_a_case() -> None:
         ("model.threshold", {"metric": "f1", "false_positive_cost": 1, "false_negative_cost": 2}, "not by both"),
         ("model.threshold", {"false_positive_cost": 1}, "give both costs or neither"),
         ("gate.confidence", 0.2, "'gate.confidence' must be greater than 0.5. Got 0.2."),
-        ("resources", {"train": {"memory": "lots"}}, "'resources.train.memory' must"),
+        *(
+            ("resources", {"train": {key: value}}, f"'resources.train.{key}' must {rule}. Got {value!r}.")
+            for key, value, rule in (
+                ("memory", "lots", "be a whole number and M, Mi, G or Gi, 128M to 12000G"),
+                ("memory", "0G", "be a whole number and M, Mi, G or Gi, 128M to 12000G"),
+                ("memory", "13000Gi", "be a whole number and M, Mi, G or Gi, 128M to 12000G"),
+                ("disk", "99G", "be a whole number and M, Mi, G or Gi, 100G to 64000G"),
+                ("cpu", "0", "be a number of cores above 0 and at most 416, such as 4 or 0.5"),
+                ("cpu", "417", "be a number of cores above 0 and at most 416, such as 4 or 0.5"),
+                ("time_limit", "8d", "be at most 7d"),
+                ("time_limit", "soon", "be a whole number and a unit, such as 90s, 15min, 3h or 2d"),
+            )
+        ),
+        ("resources", {"train": {"machine": "big one"}}, "'resources.train.machine' must match pattern"),
+        (
+            "resources",
+            {"train": {"accelerator": {"type": "L4"}}},
+            "'resources.train.accelerator.type' must match pattern",
+        ),
+        (
+            "resources",
+            {"train": {"accelerator": {"type": "NVIDIA_L4", "count": 0}}},
+            "'resources.train.accelerator.count' must be greater than or equal to 1. Got 0.",
+        ),
         ("canary.percent", 100, "'canary.percent' must be less than or equal to 99. Got 100."),
         ("canary.quality", {"rmse": -0.1}, "'canary.quality.rmse' must be greater than or equal to 0. Got -0.1."),
         (

@@ -151,7 +151,7 @@ def test_the_error_of_a_failed_run_stands_before_everything_else() -> None:
 def test_a_killed_step_is_told_with_its_remedy() -> None:
     text = Page(report.render(sample_runs.killed())).text
     assert "preprocess was killed" in text
-    assert "Raise the step's memory in the case's resources, and run again." in text
+    assert "If memory ran out, raise resources.preprocess.memory in the case." in text
 
 
 def test_steps_that_never_started_are_told_so() -> None:

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from components import COMPONENTS
-from components.core.case import Resources
+from components.core.case import Accelerator, Resources
 from components.core.errors import CaseError
 from pipelines.launch import compile
 from pipelines.launch.run import ROUTES
@@ -36,12 +36,38 @@ def test_the_route_that_is_shown_is_the_route_that_is_compiled(pipeline: str) ->
 
 def test_a_case_is_written_in_as_defaults_and_resources_and_changes_no_other_pipeline() -> None:
     before = compile.text("batch")
-    text = compile.text("batch", {"bundle": "abc"}, {"train": Resources(cpu="4", memory="16G")})
+    text = compile.text("batch", {"bundle": "abc"}, {"train": Resources(cpu="4", memory="16Gi")})
     spec = yaml.safe_load(text)
     assert spec["root"]["inputDefinitions"]["parameters"]["bundle"]["defaultValue"] == "abc"
     container = spec["deploymentSpec"]["executors"]["exec-train"]["container"]
-    assert container["resources"] == {"resourceCpuLimit": "4", "resourceMemoryLimit": "16G"}
+    assert container["resources"]["resourceMemoryLimit"] == "16Gi"
     assert compile.text("batch") == before
+
+
+def test_limits_and_accelerators_stand_as_kfps_own_compiler_writes_them(tmp_path: Path) -> None:
+    from kfp import compiler, dsl
+
+    from components.train.component import train
+
+    @dsl.pipeline(name="one")
+    def one() -> None:
+        whole = dict.fromkeys(("job", "bundle", "operations", "profile"), "x")
+        made = dsl.importer(artifact_uri="gs://x", artifact_class=dsl.Dataset)
+        task = train(features=made.output, **whole).set_cpu_limit("0.5").set_memory_limit("16Gi")
+        task.set_accelerator_type("NVIDIA_L4").set_accelerator_limit(2)
+
+    compiler.Compiler().compile(one, str(tmp_path / "one.yaml"))
+    theirs = yaml.safe_load((tmp_path / "one.yaml").read_text())["deploymentSpec"]["executors"]["exec-train"]
+    wanted = Resources(cpu="0.5", memory="16Gi", accelerator=Accelerator(type="NVIDIA_L4", count=2))
+    ours = yaml.safe_load(compile.text("batch", None, {"train": wanted}))["deploymentSpec"]["executors"]["exec-train"]
+    assert ours["container"]["resources"] == theirs["container"]["resources"]
+
+
+def test_a_time_limit_is_a_variable_of_its_step_alone() -> None:
+    text = compile.text("batch", None, {"train": Resources(time_limit="2h")})
+    executors = yaml.safe_load(text)["deploymentSpec"]["executors"]
+    having = {name: body["container"]["env"] for name, body in executors.items() if "env" in body["container"]}
+    assert having == {"exec-train": [{"name": "ESTEIRA_TIME_LIMIT", "value": "7200"}]}
 
 
 def test_resources_for_a_step_that_is_none_are_refused_by_name() -> None:

@@ -20,8 +20,11 @@ from typer.testing import CliRunner, Result
 
 from components.adapters.gcp import vertex as gcp
 from components.adapters.kubeflow import caller
+from components.adapters.local.blobs import FileBlobs
+from components.adapters.runs import Asked
 from components.core import profile as profiles
 from components.core.errors import CaseError, ConflictError, RunError, SetupError
+from components.core.record import StepRecord, step_path
 from pipelines import cli
 from tests.conftest import FLIGHTS, REPOSITORY
 from tests.servers import released
@@ -161,14 +164,34 @@ def test_waiting_tells_each_change_and_ends_with_the_run(both: Desk) -> None:
     ]
 
 
-def test_a_failed_run_ends_with_its_task_the_log_and_exit_code_8(both: Desk) -> None:
-    both.course(Frame("RUNNING"), Frame("FAILED", {"train": "FAILED"}, "The replica ran out-of-memory: code 137"))
-    result = both.submit("--wait")
+@pytest.mark.parametrize(
+    ("record", "text"),
+    [
+        (StepRecord("train", "failed", 1.0, 2.0, error="'rows' must be more."), "train: 'rows' must be more.\n"),
+        (
+            StepRecord("train", "running", 1.0),
+            "Killed before it ended. If memory ran out, raise resources.train.memory",
+        ),
+    ],
+)
+def test_a_failed_run_ends_with_what_its_step_wrote_the_log_and_exit_code_8(
+    both: Desk, record: StepRecord, text: str
+) -> None:
+    name = Asked("batch", "flights", "k", {}, {}).id
+    FileBlobs(both.folder / ".esteira" / "blobs").write(step_path(name, "train"), record.to_json())
+    both.course(Frame("RUNNING"), Frame("FAILED", {"train": "FAILED"}))
+    result = both.submit("--key", "k", "--wait")
     assert result.exit_code == RunError.exit_code
     assert "✗ run            failed" in result.output
-    assert "train: The replica ran out-of-memory: code 137" in result.output
-    assert "raise resources.train.memory in the case" in result.output
+    assert text in result.output
     assert re.search(r"log: http\S+", result.output)
+
+
+def test_memory_that_ran_out_in_vertexs_words_names_the_key(on_vertex: Desk) -> None:
+    words = "The replica workerpool0-0 ran out-of-memory and exited with a non-zero status of 137."
+    on_vertex.course(Frame("RUNNING"), Frame("FAILED", {"train": "FAILED"}, words))
+    output = on_vertex.submit("--wait").output
+    assert f"train: {words} If memory ran out, raise resources.train.memory in the case.\n" in output
 
 
 def test_a_run_that_somebody_cancels_ends_the_waiting(both: Desk) -> None:
@@ -288,6 +311,19 @@ def test_a_profile_without_project_region_or_root_is_refused_by_its_key(on_verte
     assert isinstance(result.exception, CaseError)
     assert f"cloud.yaml: 'vertex.{missing}' must be given" in str(result.exception)
     assert nothing_made(on_vertex)
+
+
+@pytest.mark.parametrize("command", [("submit", "cases/flights", "batch"), ("schedule", "apply", "cases/flights")])
+def test_resources_that_the_target_cannot_give_are_refused_by_key(both: Desk, command: tuple[str, ...]) -> None:
+    path = both.folder / "cases" / "flights" / "case.yaml"
+    case = yaml.safe_load(path.read_text())
+    more = {"resources": {"train": {"disk": "500G"}}, "schedules": {"nightly": {"cron": "0 4 * * *"}}}
+    path.write_text(yaml.safe_dump(case | more, sort_keys=False))
+    released.make(both.folder / "release", path.parent, profiles.Profile(root=str(both.folder.parent / "elsewhere")))
+    result = both.give(*command, "--to", both.target, "--profile", "cloud", "--allow-local-blobs")
+    assert isinstance(result.exception, CaseError), result.output
+    assert "'resources.train.disk' must" in str(result.exception)
+    assert nothing_made(both)
 
 
 def test_an_image_without_a_digest_is_refused(on_vertex: Desk) -> None:

@@ -12,10 +12,9 @@ from components.adapters.local import processes
 from components.adapters.ports import Blobs
 from components.adapters.runs import Asked, Run, Started, State, Task, TaskState
 from components.core.errors import CaseError, SetupError
-from components.core.record import RunRecord, StepRecord, report_path
+from components.core.record import RunRecord, StepRecord, killed, report_path
 
 _TASK_STATES: dict[str, TaskState] = {"killed": "failed"}
-_KILLED = "Killed before it ended. If memory ran out, raise resources.{}.memory in the case."
 
 
 class LocalRuns:
@@ -90,7 +89,7 @@ class LocalRuns:
         return Task(
             name,
             state=_TASK_STATES.get(step.state, step.state),  # type: ignore[arg-type]  # the other words are the same
-            error=step.error or (_KILLED.format(name) if step.state == "killed" else ""),
+            error=step.error or (killed(name) if step.state == "killed" else ""),
             logs=str(log) if log.is_file() else "",
             started=step.started,
             ended=step.ended,

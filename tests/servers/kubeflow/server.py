@@ -192,7 +192,6 @@ class Kubeflow:
             raise Refused(500, "INTERNAL", f"Failed to retry run {id} as it does not allow retries")
         run["state_history"] = []
         run["finished_at"] = _EPOCH
-        run.pop("error", None)
         self._show(run, Frame("PENDING"))
         self.frames[id] = self.course(id) if self.course else usual(self._steps(run))
         return {}
@@ -200,17 +199,14 @@ class Kubeflow:
     def _show(self, run: dict[str, Any], frame: Frame) -> None:
         run["state"] = _WORDS.get(frame.state, frame.state)
         run["state_history"] = [*run["state_history"], {"update_time": self._time(), "state": run["state"]}]
-        if frame.error:
-            run["error"] = {"code": 13, "message": frame.error}
         if frame.state in ENDED:
             run["finished_at"] = self._time()
         if frame.tasks:
-            details = [
-                self._detail(run["run_id"], i, n, s, frame.error) for i, (n, s) in enumerate(frame.tasks.items())
-            ]
+            details = [self._detail(run["run_id"], i, n, s) for i, (n, s) in enumerate(frame.tasks.items())]
             run["run_details"] = {"task_details": details}
 
-    def _detail(self, run: str, index: int, name: str, state: str, error: str) -> dict[str, Any]:
+    def _detail(self, run: str, index: int, name: str, state: str) -> dict[str, Any]:
+        """Without an error: toApiPipelineTaskDetail in the backend's api_converter.go fills none in, nor for the run."""
         words = {"NOT_TRIGGERED": "PENDING", **_WORDS}
         detail: dict[str, Any] = {
             "run_id": run,
@@ -222,8 +218,6 @@ class Kubeflow:
             "state": words.get(state, state),
             "child_tasks": [{"pod_name": f"esteira-x7x2k-{1000 + index}"}],
         }
-        if state == "FAILED":
-            detail["error"] = {"code": 13, "message": error or "exit code 1"}
         return detail
 
     def _shown(self, run: dict[str, Any]) -> dict[str, Any]:

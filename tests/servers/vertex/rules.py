@@ -71,12 +71,24 @@ def check_job(found: aiplatform_v1.PipelineJob, region: str) -> None:
     _spec(raw)
 
 
-def _spec(raw: Any) -> None:
-    spec = json_format.MessageToDict(raw.pipeline_spec)
+def check_spec(spec: dict[str, Any]) -> pipeline_spec_pb2.PipelineSpec:
+    """The compiled pipeline as its message, and a CustomJob in it as that one."""
+    for name, executor in spec["deploymentSpec"]["executors"].items():
+        if "customJob" in executor:
+            found: Any = parsed(aiplatform_v1.CustomJob, executor["customJob"]["customJob"])
+            if (
+                not found.job_spec.worker_pool_specs
+                or not found.job_spec.worker_pool_specs[0].machine_spec.machine_type
+            ):
+                raise invalid(f"{name}: machine_type is required in a worker pool")
     try:
-        read = json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec(), ignore_unknown_fields=False)
+        return json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec(), ignore_unknown_fields=False)
     except json_format.ParseError as error:
         raise invalid(f"pipeline_spec: {error}") from error
+
+
+def _spec(raw: Any) -> None:
+    read = check_spec(json_format.MessageToDict(raw.pipeline_spec))
     if read.schema_version != "2.1.0":
         raise invalid(f"schema_version {read.schema_version!r} is not supported")
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,127}", read.pipeline_info.name):
