@@ -46,11 +46,11 @@ class Frame:
     counters: Mapping[str, int] = field(default_factory=dict)
 
 
-def batch_course(_: str) -> list[Frame]:
+def batch_course(_: Any) -> list[Frame]:
     return [Frame("PENDING"), Frame("RUNNING", "Worker pool started."), Frame("DONE", counters={"rows": 3})]
 
 
-def stream_course(_: str) -> list[Frame]:
+def stream_course(_: Any) -> list[Frame]:
     return [Frame("PENDING"), Frame("RUNNING")]
 
 
@@ -62,7 +62,7 @@ class Dataflow:
     frames: dict[str, list[Frame]] = field(default_factory=dict)
     said: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     counters: dict[str, Mapping[str, int]] = field(default_factory=dict)
-    course: Callable[[str], list[Frame]] | None = None
+    course: Callable[[Any], list[Frame]] | None = None
     denied: str = ""
     """What it says to everyone, with a 403."""
     broken: str = ""
@@ -119,7 +119,7 @@ class Dataflow:
         job.project_id, job.location, job.create_time = PROJECT, REGION, moment(self.clock)
         self.jobs[job.id], self.said[job.id], self.counters[job.id] = job, [], {}
         streaming = job.type_ == dataflow.JobType.JOB_TYPE_STREAMING
-        self.frames[job.id] = (self.course or (stream_course if streaming else batch_course))(job.name)
+        self.frames[job.id] = (self.course or (stream_course if streaming else batch_course))(job)
         return _shown(job, _DESCRIPTION)
 
     def _replace(self, job: Any) -> None:

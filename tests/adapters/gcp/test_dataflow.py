@@ -72,7 +72,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
         yield Bench(server, service, tmp_path / "blobs")
 
 
-def course(*frames: Frame) -> Callable[[str], list[Frame]]:
+def course(*frames: Frame) -> Callable[[Any], list[Frame]]:
     return lambda _: list(frames)
 
 
