@@ -249,8 +249,12 @@ class Endpoints(Protocol):
     def project(self, pointer: Pointer) -> None:
         """Moves the traffic to what the pointer names, then takes away what has none: the pointer's projection.
 
-        What the pointer names and is not there is made ready first.
+        What the pointer names and is not there is made ready first. A state that was overtaken moves nothing.
         """
+        ...
+
+    def traffic(self, case: str) -> Mapping[int, int]:
+        """What each version that could answer has of the traffic, in percent; empty where nothing serves."""
         ...
 
     def resource(self, case: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from components.adapters.gcp import vertex
 from components.adapters.gcp.deployments import CPU, READY, Deployments, ids
-from components.adapters.local.endpoints import PointerEndpoints
+from components.adapters.local.endpoints import PointerEndpoints, shares
 from components.adapters.patience import Patience
 from components.adapters.ports import Blobs, ModelVersion, Pointer
 from components.core import container
@@ -63,9 +63,9 @@ class VertexEndpoints:
 
     def project(self, pointer: Pointer) -> None:
         deployments = self._deployments(pointer.case)
-        shares = _shares(pointer)
-        named = {version: self._wanted(pointer.case, version)["id"] for version in shares}
-        split = {named[version]: share for version, share in shares.items() if share}
+        wanted = shares(pointer)
+        named = {version: self._wanted(pointer.case, version)["id"] for version in wanted}
+        split = {named[version]: share for version, share in wanted.items() if share}
         while True:
             # Its etag is older than the pointer that is read next: a newer state's traffic is never moved back.
             found = deployments.get()
@@ -84,16 +84,15 @@ class VertexEndpoints:
             deployments.undeploy(self._unused(pointer, found))
 
     def traffic(self, case: str) -> dict[int, int]:
-        """What each deployed version has of the traffic, in percent, as the endpoint says it."""
         found = self._deployments(case).get()
         if found is None:
             return {}
-        shares: dict[int, int] = {}
+        percent: dict[int, int] = {}
         for id in ids(found):
             version = container.deployed(id)
-            if version is not None:
-                shares[version] = shares.get(version, 0) + _traffic(found).get(id, 0)
-        return shares
+            if version is not None:  # somebody else's has no number
+                percent[version] = percent.get(version, 0) + _traffic(found).get(id, 0)
+        return percent
 
     def _unused(self, pointer: Pointer, found: Any) -> list[str]:
         """Deployments without traffic. One that somebody prepares at this moment is deployed again by its `project`."""
@@ -155,16 +154,6 @@ class VertexEndpoints:
             wanted["service_account"] = account
         shown = f"{case} version {version}"
         return {"id": container.deployment(version, wanted), "display_name": shown, **wanted}
-
-
-def _shares(pointer: Pointer) -> dict[int, int]:
-    """Percent by version; empty where there is no champion."""
-    if pointer.champion is None:
-        return {}
-    shares = {pointer.champion: 100 - pointer.split}
-    if pointer.challenger is not None:
-        shares[pointer.challenger] = pointer.split
-    return shares
 
 
 def _traffic(found: Any) -> Mapping[str, int]:

@@ -56,6 +56,9 @@ class PointerEndpoints:
     def project(self, pointer: Pointer) -> None:
         """Whoever serves follows the pointer."""
 
+    def traffic(self, case: str) -> dict[int, int]:
+        return shares(self.pointer(case))
+
     def resource(self, case: str) -> str:  # noqa: ARG002  # nothing here is in a cloud
         return ""
 
@@ -71,6 +74,16 @@ class PointerEndpoints:
         if state.generation:
             with suppress(ConflictError):  # it is remembered already
                 self._blobs.write(f"pointers/{state.case}/{state.generation:08d}.json", _json(state), generation=0)
+
+
+def shares(pointer: Pointer) -> dict[int, int]:
+    """Percent of the traffic by version, as the pointer wants it; empty where there is no champion."""
+    if pointer.champion is None:
+        return {}
+    found = {pointer.champion: 100 - pointer.split}
+    if pointer.challenger is not None:
+        found[pointer.challenger] = pointer.split
+    return found
 
 
 def _name(case: str) -> str:

@@ -29,11 +29,12 @@ _LARGEST = 1_572_864
 
 @dataclass
 class Endpoints(Models):
-    """`starts` begins a deployment's container; `begins` are looks at an operation until what it makes is begun."""
+    """`starts` begins a deployment's container. What is begun here goes on by itself, with each request."""
 
     endpoints: dict[str, Any] = field(default_factory=dict)
     containers: dict[tuple[str, str], Container] = field(default_factory=dict)
     starts: Callable[[Any, str, str], Container] = Container.start
+    begun: list[str] = field(default_factory=list)
     chance: random.Random = field(default_factory=lambda: random.Random(0))
 
     def __post_init__(self) -> None:
@@ -46,6 +47,17 @@ class Endpoints(Models):
             container.end()
         self.containers.clear()
         super().close()
+
+    def answer(self, request: Request) -> Any:
+        self.begun = [id for id in self.begun if self.operations[id].done is None]
+        for id in self.begun:
+            self.look(self.operations[id])
+        return super().answer(request)
+
+    def _begin(self, work: Callable[[], Any], endpoint: str, undo: Callable[[], None] | None = None) -> Any:
+        operation = self.begin(work, f"{PARENT}/endpoints/{endpoint}", undo=undo)
+        self.begun.append(operation["name"].rpartition("/")[2])
+        return operation
 
     # endpoints
 
@@ -66,7 +78,7 @@ class Endpoints(Models):
             self.endpoints[id] = asked
             return self._touched(asked)
 
-        return self.begin(work, f"{PARENT}/endpoints/{id}")
+        return self._begin(work, id)
 
     def _touched(self, found: Any) -> Any:
         found.update_time, found.etag = moment(self.clock), f"AMEw9y{next(self.numbers)}"
@@ -99,7 +111,7 @@ class Endpoints(Models):
     def _delete_endpoints_one(self, request: Request, id: str) -> Any:
         if self.there(self.endpoints, id, "Endpoint").deployed_models:
             raise Refused(400, "FAILED_PRECONDITION", f"Endpoint {id} has deployed or being-deployed models.")
-        return self.begin(lambda: self.endpoints.pop(id) and None)
+        return self._begin(lambda: self.endpoints.pop(id) and None, id)
 
     # deployments
 
@@ -134,7 +146,7 @@ class Endpoints(Models):
             self._touched(found)
             return aiplatform_v1.DeployModelResponse(deployed_model=deployed)
 
-        return self.begin(work, f"{PARENT}/endpoints/{id}", 0)
+        return self._begin(work, id, lambda: self.containers.pop((id, deployed.id)).end())
 
     def _post_endpoints_one_undeployModel(self, request: Request, id: str) -> Any:
         found = self.there(self.endpoints, id, "Endpoint")
@@ -150,7 +162,7 @@ class Endpoints(Models):
         found.deployed_models = [one for one in found.deployed_models if one.id != mine]
         found.traffic_split = {k: v for k, v in split.items() if k != mine}
         self._touched(found)
-        return self.begin(aiplatform_v1.UndeployModelResponse, f"{PARENT}/endpoints/{id}")
+        return self._begin(aiplatform_v1.UndeployModelResponse, id)
 
     # predictions
 

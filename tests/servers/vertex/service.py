@@ -6,9 +6,9 @@ import itertools
 import re
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import unquote
 from urllib.parse import unquote
 
 from google.protobuf import any_pb2, json_format
@@ -34,6 +34,8 @@ class Operation:
     work: Callable[[], Any]
     left: int = 1
     done: dict[str, Any] | None = None
+    undo: Callable[[], None] | None = None
+    """What a cancellation does; None: it cannot be cancelled."""
 
 
 @dataclass
@@ -85,30 +87,47 @@ class Service:
         self.clock += 1
         return method(request, *ids)
 
-    def begin(self, work: Callable[[], Any], under: str = PARENT, looks: int = 1) -> Any:
-        """An operation that does its work at the look after `looks` others; `work` gives a message, or raises Refused."""
+    def begin(
+        self, work: Callable[[], Any], under: str = PARENT, looks: int = 1, undo: Callable[[], None] | None = None
+    ) -> Any:
+        """An operation that does its work at the look after `looks` others.
+
+        `work` gives a message, or raises Refused, or Pending for another look.
+        """
         id = str(next(self.numbers))
-        self.operations[id] = Operation(work, looks)
+        self.operations[id] = Operation(work, looks, undo=undo)
         return {"name": f"{under}/operations/{id}", "done": False}
 
     def _get_operations_one(self, request: Request, id: str) -> Any:
         found = self.there(self.operations, id, "Operation")
         name = request.path.partition("/projects/")[2]
+        self.look(found)
+        return {"name": f"projects/{name}", "done": found.done is not None, **(found.done or {})}
+
+    def _post_operations_one_cancel(self, request: Request, id: str) -> Any:
+        found = self.there(self.operations, id, "Operation")
+        if found.undo is None:
+            raise Refused(501, "UNIMPLEMENTED", "The operation cannot be cancelled.")
         if found.done is None:
-            if found.left > 0:
-                found.left -= 1
-                return {"name": f"projects/{name}", "done": False}
-            try:
-                found.done = self._ended(found.work)
-            except Pending:
-                return {"name": f"projects/{name}", "done": False}
-        return {"name": f"projects/{name}", "done": True, **found.done}
+            found.undo()
+            found.done = {"error": {"code": 1, "message": "CANCELED"}}
+        return {}
+
+    def look(self, found: Operation) -> None:
+        if found.done is not None:
+            return
+        if found.left > 0:
+            found.left -= 1
+            return
+        with suppress(Pending):
+            found.done = self._ended(found.work)
 
     def _ended(self, work: Callable[[], Any]) -> dict[str, Any]:
         try:
             message = work()
         except Refused as refused:
-            codes = {"NOT_FOUND": 5, "FAILED_PRECONDITION": 9, "INVALID_ARGUMENT": 3, "ALREADY_EXISTS": 6}
+            codes = {"INVALID_ARGUMENT": 3, "NOT_FOUND": 5, "ALREADY_EXISTS": 6, "PERMISSION_DENIED": 7}
+            codes |= {"RESOURCE_EXHAUSTED": 8, "FAILED_PRECONDITION": 9}
             return {"error": {"code": codes.get(refused.reason, 13), "message": refused.message}}
         wrapped = any_pb2.Any()
         if message is None:
