@@ -105,9 +105,17 @@ class Connected:
 
     @cached_property
     def alerts(self) -> Alerts:
-        from components.adapters.local.alerts import LocalAlerts
+        from components.adapters.local.alerts import Channel, LocalAlerts
 
-        return LocalAlerts(self.profile.alerts)
+        wanted, channels = self.profile.alerts, dict[str, Channel]()
+        if wanted.pubsub or wanted.logging:
+            from components.adapters.gcp import alerts as google
+
+            if wanted.pubsub:
+                channels["pubsub"] = google.pubsub(wanted.pubsub)
+            if wanted.logging:
+                channels["logging"] = google.logging(wanted.logging)
+        return LocalAlerts(wanted, channels=channels)
 
     @cached_property
     def jobs(self) -> Jobs:

@@ -151,6 +151,8 @@ class Emulators(Strict):
     """BigQuery's Storage Read and Write API, as host:port of its gRPC."""
     pubsub: str = Field(default="", pattern=r"^([^/\s]+:[0-9]+)?$")
     """Pub/Sub's, as host:port."""
+    logging: str = Field(default="", pattern=r"^([^/\s]+:[0-9]+)?$")
+    """Cloud Logging's, as host:port of its gRPC."""
 
     def variables(self) -> dict[str, str]:
         """The environment variables by which Google's clients find them."""
@@ -159,6 +161,7 @@ class Emulators(Strict):
             "BIGQUERY_EMULATOR_HOST": self.bigquery,
             "BIGQUERY_STORAGE_EMULATOR_HOST": self.bigquery_storage,
             "PUBSUB_EMULATOR_HOST": self.pubsub,
+            "LOGGING_EMULATOR_HOST": self.logging,
         }
         return {name: value for name, value in named.items() if value}
 

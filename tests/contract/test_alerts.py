@@ -1,4 +1,4 @@
-"""What every implementation of Alerts keeps, against a mail relay and a web server on loopback."""
+"""What every implementation of Alerts keeps: a mail relay and a web server on loopback, Pub/Sub and Cloud Logging."""
 
 from __future__ import annotations
 
@@ -6,21 +6,29 @@ import email
 import email.policy
 import http.server
 import json
+import os
+import re
 import socketserver
+import sys
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import grpc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components.adapters.connect import Connected
+from components.adapters.gcp import alerts as google
 from components.adapters.local import alerts
 from components.adapters.local.alerts import LocalAlerts, Patience
 from components.adapters.ports import Alert
 from components.core import profile
+from tests.servers import logging
 
 QUICK = Patience(attempts=3, attempt=10, pause=0.01, deadline=30)
 DRIFT = Alert("flights: drift", "dep_delay moved", "warning", {"job": "job-1"})
@@ -325,3 +333,142 @@ def test_a_webhook_by_variable_or_file_gets_the_alert(monkeypatch, tmp_path):
         for addresses in ({"webhook_env": "HOOK"}, {"webhook_file": str(tmp_path / "hook")}):
             assert make(**addresses).send(DRIFT) == []
     assert [path for path, _, _ in hook.requests] == ["/hook/s3cret"] * 2
+
+
+# Pub/Sub and Cloud Logging
+
+PUBSUB = os.environ.get("ESTEIRA_PUBSUB", "")
+
+
+@pytest.fixture
+def logged(monkeypatch: pytest.MonkeyPatch) -> Iterator[logging.Logging]:
+    monkeypatch.delenv("TRACEPARENT", raising=False)
+    with logging.serving() as service:
+        monkeypatch.setenv(google.LOGGING_EMULATOR, service.address)
+        yield service
+
+
+def to_logging(project: str = logging.PROJECT) -> LocalAlerts:
+    return LocalAlerts(profile.Alerts(), QUICK, {"logging": google.logging(project)})
+
+
+def test_cloud_logging_gets_one_structured_entry(logged, monkeypatch):
+    monkeypatch.setenv("TRACEPARENT", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+    assert to_logging().send(DRIFT) == []
+    [entry] = logged.entries.values()
+    assert entry.log_name == f"projects/{logging.PROJECT}/logs/esteira"
+    assert entry.severity == 400
+    assert dict(entry.labels) == {"job": "job-1"}
+    assert dict(entry.json_payload) | {"facts": dict(entry.json_payload["facts"])} == {
+        "message": "flights: drift",
+        "subject": "flights: drift",
+        "body": "dep_delay moved",
+        "severity": "warning",
+        "facts": {"job": "job-1"},
+    }
+    assert entry.trace == f"projects/{logging.PROJECT}/traces/0af7651916cd43dd8448eb211c80319c"
+    assert (entry.span_id, entry.trace_sampled) == ("b7ad6b7169203331", True)
+
+
+@pytest.mark.parametrize("given", ["", "nonsense", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01/x"])
+def test_without_a_trace_in_the_environment_an_entry_has_none(logged, monkeypatch, given):
+    monkeypatch.setenv("TRACEPARENT", given)
+    assert to_logging().send(DRIFT) == []
+    assert [entry.trace for entry in logged.entries.values()] == [""]
+
+
+@pytest.mark.parametrize("done", [False, True])
+def test_cloud_logging_in_trouble_is_asked_again_for_the_same_entry(logged, done):
+    logged.fail, logged.done = [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED], done
+    assert to_logging().send(DRIFT) == []
+    assert (logged.calls, len(logged.entries)) == (3, 1)
+
+
+def test_attempts_at_cloud_logging_are_bounded(logged):
+    logged.fail = [grpc.StatusCode.UNAVAILABLE] * 9
+    [failed] = to_logging().send(DRIFT)
+    assert failed.startswith(f"logging: OSError: projects/{logging.PROJECT}: 'Cloud Logging' must answer in time. Got ")
+    assert logged.calls == QUICK.attempts
+
+
+def test_a_closed_project_is_told_with_the_role_and_not_asked_again(logged):
+    [failed] = to_logging("another-project").send(DRIFT)
+    assert failed == (
+        "logging: projects/another-project: 'Cloud Logging' must be open to this account. "
+        "Got \"403 Permission 'logging.logEntries.create' denied on resource\". Give the account roles/logging.logWriter."
+    )
+    assert logged.calls == 1
+
+
+def test_a_large_body_fits_into_an_entry_of_cloud_logging(logged):
+    assert to_logging().send(Alert("large", "ß" * 800_000, "error", {str(n): "x" for n in range(100)})) == []
+    [entry] = logged.entries.values()
+    assert re.search("ß\n… cut off: 10000.. bytes$", entry.json_payload["body"])
+
+
+def test_a_channel_that_fails_leaves_the_others(logged):
+    with serving(Hook(204)) as hook:
+        sender = LocalAlerts(
+            profile.Alerts(webhook=hook.address), QUICK, {"logging": google.logging("another-project")}
+        )
+        failed = sender.send(DRIFT)
+    assert [line.partition(":")[0] for line in failed] == ["logging"]
+    assert len(hook.requests) == 1
+
+
+@pytest.fixture
+def topic() -> Iterator[tuple[str, Any]]:
+    """A topic of its own on the emulator, and what takes its messages."""
+    from google.pubsub_v1 import PublisherClient, SubscriberClient
+
+    if not PUBSUB:
+        pytest.skip("ESTEIRA_PUBSUB names no Pub/Sub emulator (host:port)")
+    name = f"t-{uuid.uuid4().hex}"
+    at, subscription = f"projects/esteira/topics/{name}", f"projects/esteira/subscriptions/{name}"
+    made = [
+        kind.get_transport_class("grpc")(channel=grpc.insecure_channel(PUBSUB))
+        for kind in (PublisherClient, SubscriberClient)
+    ]
+    with PublisherClient(transport=made[0]) as publisher, SubscriberClient(transport=made[1]) as subscriber:
+        publisher.create_topic(name=at)
+        subscriber.create_subscription(name=subscription, topic=at)
+        yield (
+            at,
+            lambda: [m.message for m in subscriber.pull(subscription=subscription, max_messages=9).received_messages],
+        )
+
+
+@pytest.mark.servers
+def test_a_topic_gets_json_with_severity_and_key_beside_it(topic, monkeypatch):
+    at, pull = topic
+    monkeypatch.setenv(google.PUBSUB_EMULATOR, PUBSUB)
+    alert = Alert("größer ß\nBcc: x", "línea 1\n🛫", "error", {"job": "job-1"})
+    assert LocalAlerts(profile.Alerts(), QUICK, {"pubsub": google.pubsub(at)}).send(alert) == []
+    [message] = pull()
+    told = {"subject": "größer ß Bcc: x", "body": alert.body, "severity": "error", "facts": {"job": "job-1"}}
+    assert json.loads(message.data) == told
+    assert dict(message.attributes) == {"severity": "error", "key": alerts.key(alerts._clean(alert))}
+
+
+@pytest.mark.servers
+def test_a_profile_names_both_channels(topic, logged, monkeypatch, tmp_path):
+    at, pull = topic
+    given = {"pubsub": at, "logging": logging.PROJECT}
+    emulators = {"pubsub": PUBSUB, "logging": logged.address}
+    monkeypatch.setenv(google.PUBSUB_EMULATOR, "")  # so that what the profile sets is undone
+    made = Connected(profile.Profile(root=str(tmp_path), alerts=given, emulators=emulators)).alerts
+    assert made.send(DRIFT) == []
+    assert (len(pull()), len(logged.entries)) == (1, 1)
+
+
+def test_a_topic_where_nobody_is_fails_that_channel_alone(monkeypatch):
+    monkeypatch.setenv(google.PUBSUB_EMULATOR, "127.0.0.1:1")
+    [failed] = LocalAlerts(profile.Alerts(), QUICK, {"pubsub": google.pubsub("projects/p/topics/t")}).send(DRIFT)
+    assert failed.startswith("pubsub: OSError: projects/p/topics/t: 'Pub/Sub' must answer in time. Got ")
+
+
+def test_without_its_client_a_channel_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "google.pubsub_v1", None)
+    [failed] = LocalAlerts(profile.Alerts(), QUICK, {"pubsub": google.pubsub("projects/p/topics/t")}).send(DRIFT)
+    assert failed.startswith("pubsub: alerts: 'google-cloud-pubsub' must be installed. Got ")
+    assert failed.endswith("Install it into this environment, or leave the channel out of the profile.")
