@@ -18,6 +18,8 @@ from components.core.errors import CaseError
 from pipelines.launch import kfp_light, lint
 
 PIPELINES = ("batch", "predict", "fast")
+IMAGE = "ESTEIRA_IMAGE"
+"""Tells a step that starts a cloud's job its own image, which the job's workers run in."""
 _SHELL = "_KFP_RUNTIME=true python3 -m kfp.dsl.executor_main"
 _EXEC = "exec env _KFP_RUNTIME=true python3 -m kfp.dsl.executor_main"
 
@@ -92,6 +94,9 @@ def _with_images(spec: dict[str, Any], images: Mapping[str, str], *, where: str)
         if name not in images:
             raise CaseError("images", f"name {name}", ", ".join(sorted(images)), "Build it: make images.", where=where)
         executor["container"]["image"] = images[name]
+    for step in lint.OWN_CLOUD_JOBS:
+        if container := spec["deploymentSpec"]["executors"].get(f"exec-{step}", {}).get("container"):
+            _with_variable(container, IMAGE, container["image"])
 
 
 def _without_platform_cache(spec: dict[str, Any]) -> None:
@@ -111,8 +116,11 @@ def _with_resources(spec: dict[str, Any], resources: Mapping[str, Resources]) ->
             if limits := _limits(wanted):
                 container["resources"] = limits
             if wanted.time_limit is not None:
-                limit = {"name": timelimit.VARIABLE, "value": str(seconds(wanted.time_limit))}
-                container["env"] = [*container.get("env", []), limit]
+                _with_variable(container, timelimit.VARIABLE, str(seconds(wanted.time_limit)))
+
+
+def _with_variable(container: dict[str, Any], name: str, value: str) -> None:
+    container["env"] = [*container.get("env", []), {"name": name, "value": value}]
 
 
 def _limits(wanted: Resources) -> dict[str, Any]:

@@ -15,6 +15,8 @@ import yaml
 from components.core.errors import CaseError
 
 Spec = dict[str, Any]
+OWN_CLOUD_JOBS = ("preprocess",)
+"""The steps that may start a job in the cloud: a Beam job on Dataflow."""
 _YAML_1_1_BOOLEANS = {"n", "y", "yes", "no", "on", "off"}
 _PORTABLE_PLACEHOLDERS = {"pipeline_job_name", "pipeline_task_name"}
 _LOOP_ITEM = re.compile(r"\{\{\$\.inputs\.parameters\['pipelinechannel--[^']*loop-item[^']*'\]\}\}")
@@ -164,6 +166,16 @@ def _signals(spec: Spec) -> Iterator[Finding]:
                 yield Finding("exec-the-task", name, remedy)
 
 
+def _cloud_jobs(spec: Spec) -> Iterator[Finding]:
+    remedy = "Declare the output gcp_resources: OutputPath(str): the console and a task that is tried again read it."
+    for step in OWN_CLOUD_JOBS:
+        component = spec.get("components", {}).get(f"comp-{step}")
+        if component is not None:
+            declared = component.get("outputDefinitions", {}).get("parameters", {}).get("gcp_resources", {})
+            if declared.get("parameterType") != "STRING":
+                yield Finding("name-the-cloud-job", f"comp-{step}", remedy)
+
+
 RULES: tuple[Callable[[Spec], Iterator[Finding]], ...] = (
     _placeholders,
     _loop_items_in_text,
@@ -175,4 +187,5 @@ RULES: tuple[Callable[[Spec], Iterator[Finding]], ...] = (
     _parameter_types,
     _caching,
     _signals,
+    _cloud_jobs,
 )

@@ -7,11 +7,13 @@ import pytest
 import yaml
 
 from components import COMPONENTS
+from components.adapters.gcp import dataflow_graph
 from components.core.case import Accelerator, Resources
 from components.core.errors import CaseError
 from pipelines.launch import compile
 from pipelines.launch.run import ROUTES
 from tests.conftest import REPOSITORY
+from tests.servers import released
 
 GOLDEN = REPOSITORY / "tests" / "golden" / "pipelines"
 
@@ -82,3 +84,10 @@ def test_an_unknown_pipeline_is_refused_with_the_list() -> None:
 
 def test_all_pipelines_are_written(tmp_path: Path) -> None:
     assert [path.name for path in compile.write_all(tmp_path)] == ["batch.yaml", "predict.yaml", "fast.yaml"]
+
+
+def test_a_released_step_that_starts_a_job_in_the_cloud_is_told_its_own_image() -> None:
+    executors = released.spec("batch")["deploymentSpec"]["executors"]
+    having = {name: body["container"]["env"] for name, body in executors.items() if "env" in body["container"]}
+    image = released.IMAGES["esteira-pipeline"]
+    assert having == {"exec-preprocess": [{"name": dataflow_graph.IMAGE, "value": image}]}

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 from kfp import compiler, dsl
 
 from components.core.errors import CaseError
@@ -111,6 +112,13 @@ def test_a_pipeline_that_breaks_a_rule_is_found_by_its_name(
 def test_a_second_document_is_refused() -> None:
     text = compile.text("batch") + "\n---\nplatforms: {}\n"
     assert [finding.rule for finding in lint.check(text)] == ["one-document"]
+
+
+@pytest.mark.parametrize("spoilt", ["", "gcp_resources: {parameterType: LIST}"])
+def test_a_step_with_a_job_in_the_cloud_that_declares_no_file_for_its_name_is_found(spoilt: str) -> None:
+    spec = yaml.safe_load(compile.text("predict"))
+    spec["components"]["comp-preprocess"]["outputDefinitions"]["parameters"] = yaml.safe_load(spoilt or "{}")
+    assert "name-the-cloud-job" in {finding.rule for finding in lint.check(yaml.safe_dump(spec))}
 
 
 def test_a_plain_condition_and_a_plain_loop_break_nothing(tmp_path: Path) -> None:
