@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from components import step
-from components.core import verdict
+from components.core import evaluated, verdict
 from components.core.errors import ModelError
 from components.core.scorer import Scorer
 
@@ -35,6 +35,8 @@ def work(context: step.Context) -> step.Result:
         **{f"holdout.{name}": f"{value:.6g}" for name, value in sorted(found.metrics.items())},
     }
     registered = context.ports.registry.register(context.case.name, context.inputs["model"], model.identity, tags)
+    found_here = evaluated.read(context.inputs["evaluation"], model.task)
+    context.ports.registry.evaluated(context.case.name, registered.version, found_here)
     known = registered.tags.get("run") != context.launch.job
     return step.Result(
         summary=f"Version {registered.version}{', as before' if known else ''}: {model.identity[:12]}",

@@ -20,7 +20,7 @@ from tests.servers.vertex.server import PROJECT, REGION
 
 GCS, MLFLOW = os.environ.get("ESTEIRA_GCS", ""), os.environ.get("ESTEIRA_MLFLOW", "")
 IMAGE = f"europe-docker.pkg.dev/esteira-test/esteira/server@sha256:{'0' * 64}"
-QUICK = Patience(0.01, 0.05, 20)
+QUICK, BRIEF = Patience(0.01, 0.05, 20), Patience(0.01, 0.01, 0.05)
 
 
 class CloudFiles(FileBlobs):

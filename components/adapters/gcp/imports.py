@@ -21,8 +21,12 @@ class Imports:
 
     def find(self, evaluation: Evaluation) -> str | None:
         """The name of the evaluation with all of its slices; None where one is missing."""
-        found = self._imported(evaluation)
-        return found if found is not None and not self._missing(found, evaluation) else None
+
+        def attempt() -> str | None:
+            found = self._imported(evaluation)
+            return found if found is not None and not self._missing(found, evaluation) else None
+
+        return self._calls.again(attempt, self._version)
 
     def make(self, evaluation: Evaluation) -> str:
         """Imports what is missing of it; its name."""

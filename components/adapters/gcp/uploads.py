@@ -34,14 +34,14 @@ class Uploads:
         RunError
             It does not come, or the lease would end before an upload had.
         """
-        from google.api_core.exceptions import AlreadyExists, NotFound
+        from google.api_core.exceptions import Conflict, NotFound
 
         for _ in range(_ROUNDS):
             try:
                 operation = self._calls.again(lambda: self._attempt(asked, find, lease), self._name)
                 if operation is not None:
                     self._calls.finish(operation, self._name)
-            except (AlreadyExists, NotFound):  # somebody made the model, or took it away, since we looked
+            except (Conflict, NotFound):  # somebody made the model, or took it away, since we looked
                 continue
             if (found := awaited(find, self._settle)) is not None:
                 return found

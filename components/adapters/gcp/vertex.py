@@ -186,12 +186,16 @@ def _translation(error: Exception, at: Vertex, about: str) -> EsteiraError:
     if isinstance(error, exceptions.BadRequest):
         return CaseError(about or "request", "be one that Vertex takes", told, "Mend what it names.")
     remedy = "Give the same command again, with the same --key: nothing is done twice."
+    if isinstance(error, exceptions.TooManyRequests):
+        remedy = "Wait and run it again, or ask for more of the quota that it names."
     return RunError("Vertex", "answer", told, remedy, where=about)
 
 
 def words(error: Exception) -> str:
     """What the service itself says: Google's error puts the whole address before it."""
     response = getattr(error, "response", None)
+    if response is not None and not hasattr(response, "json"):  # what failed is an operation
+        return " ".join(str(getattr(error, "message", error)).split())
     try:
         told = response.json()["error"]["message"] if response is not None else str(error)
     except (ValueError, KeyError, TypeError):

@@ -1,0 +1,123 @@
+"""Model artifacts under Blobs, and the cache of those that were fetched."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from components.adapters import stored_models
+from components.adapters.local.blobs import FileBlobs
+from components.adapters.stored_models import StoredModels
+from components.core import artifacts
+from components.core.errors import ArtifactError
+from tests.contract.registries import in_threads
+from tests.contract.test_registry import a_model
+
+
+class Counting(FileBlobs):
+    """Counts what is read and written."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.reads = self.writes = 0
+
+    def read(self, name: str) -> tuple[bytes, int]:
+        self.reads += 1
+        return super().read(name)
+
+    def write(self, name: str, data: bytes, *, generation: int | None = None) -> int:
+        self.writes += 1
+        return super().write(name, data, generation=generation)
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> Counting:
+    return Counting(tmp_path / "blobs")
+
+
+@pytest.fixture
+def models(blobs: Counting, tmp_path: Path) -> StoredModels:
+    return StoredModels(blobs, tmp_path / "cache")
+
+
+def test_an_address_says_the_identity_and_the_digest(models: StoredModels, tmp_path: Path) -> None:
+    model, identity = a_model(tmp_path, "a")
+    digest = models.store(model, identity)
+    assert stored_models.named(models.address(identity, digest)) == (identity, digest)
+    assert stored_models.named("gs://somebody/model") is None
+
+
+def test_what_is_there_is_not_written_again(models: StoredModels, blobs: Counting, tmp_path: Path) -> None:
+    model, identity = a_model(tmp_path, "a")
+    models.store(model, identity)
+    written = blobs.writes
+    models.store(model, identity)
+    assert blobs.writes == written
+
+
+def test_one_that_is_half_there_is_completed(models: StoredModels, blobs: Counting, tmp_path: Path) -> None:
+    model, identity = a_model(tmp_path, "a")
+    digest = models.store(model, identity)
+    for name in (artifacts.MANIFEST, "model.onnx"):
+        blobs.delete(f"{stored_models.name(identity, digest)}/{name}")
+    with pytest.raises(ArtifactError, match="'blob' must exist"):
+        models.fetch(identity, digest)
+    models.store(model, identity)
+    artifacts.verify(models.fetch(identity, digest), "model")
+
+
+def test_it_is_fetched_once(models: StoredModels, blobs: Counting, tmp_path: Path) -> None:
+    model, identity = a_model(tmp_path, "a")
+    digest = models.store(model, identity)
+    first, read = models.fetch(identity, digest), blobs.reads
+    assert models.fetch(identity, digest) == first
+    assert blobs.reads == read
+
+
+@pytest.mark.parametrize("harm", ["altered", "half", "no manifest"])
+def test_a_copy_that_was_harmed_is_fetched_anew(models: StoredModels, tmp_path: Path, harm: str) -> None:
+    model, identity = a_model(tmp_path, "a")
+    digest = models.store(model, identity)
+    folder = models.fetch(identity, digest)
+    if harm == "altered":
+        (folder / "model.onnx").write_bytes(b"evil")
+    else:
+        (folder / ("model.onnx" if harm == "half" else artifacts.MANIFEST)).unlink()
+    assert artifacts.verify(models.fetch(identity, digest), "model").digest == digest
+
+
+def test_many_that_fetch_at_once_get_the_same_whole_copy_and_leave_nothing_else(
+    models: StoredModels, tmp_path: Path
+) -> None:
+    model, identity = a_model(tmp_path, "a")
+    digest = models.store(model, identity)
+    assert set(in_threads([(models.fetch, (identity, digest))] * 8)) == {tmp_path / "cache" / digest}
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == [digest]
+
+
+def test_an_artifact_with_another_digest_than_its_name_is_refused(
+    models: StoredModels, blobs: Counting, tmp_path: Path
+) -> None:
+    (model, identity), (other, _) = a_model(tmp_path, "a"), a_model(tmp_path, "b")
+    digest = models.store(model, identity)
+    shutil.rmtree(tmp_path / "blobs" / "models" / identity / digest)
+    artifacts.copy(other, tmp_path / "blobs" / "models" / identity / digest)
+    with pytest.raises(ArtifactError, match=f"'model' must have the digest {digest}"):
+        models.fetch(identity, digest)
+
+
+def test_a_shared_temporary_folder_that_somebody_else_made_is_not_trusted(
+    blobs: Counting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    folder = tmp_path / f"esteira-models-{os.getuid()}"
+    folder.mkdir(mode=0o777)
+    folder.chmod(0o777)
+    with pytest.raises(ArtifactError) as caught:
+        StoredModels(blobs).fetch("a" * 64, "b" * 64)
+    assert str(caught.value) == (
+        f"'cache' must be a folder of this user's alone. Got '{folder}'. Remove it: somebody else has made it."
+    )
