@@ -106,7 +106,8 @@ def _alarms(steps: Sequence[StepRecord]) -> str:
         if step.state in ("failed", "killed"):
             title = tag("h2", escape(f"{step.step} {'failed' if step.state == 'failed' else 'was killed'}"))
             words = tag("pre", escape(step.error)) if step.error else ""
-            remedy = tag("p", escape(f"{_KILLED} {more_memory(step.step)}")) if step.state == "killed" else ""
+            silent = step.state == "killed" and not step.error
+            remedy = tag("p", escape(f"{_KILLED} {more_memory(step.step)}")) if silent else ""
             made.append(tag("section", title, words, remedy, class_=f"alarm is-{step.state}", role="alert"))
     return "".join(made)
 

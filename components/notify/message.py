@@ -70,7 +70,7 @@ def _failures(record: RunRecord) -> list[str]:
 
 def _told(step: StepRecord) -> str:
     if step.state == "killed":
-        return f"{step.step} was killed. {_KILLED} {more_memory(step.step)}"
+        return f"{step.step} was killed. {step.error or f'{_KILLED} {more_memory(step.step)}'}"
     return f"{step.step} failed:\n{step.error}"
 
 

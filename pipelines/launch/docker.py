@@ -9,20 +9,20 @@ and its sources for reading, at the same paths as here.
 from __future__ import annotations
 
 import os
-import shutil
-import socket
-import subprocess
-import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
+from components.core import sizes
 from components.core.errors import SetupError
 from components.core.profile import Profile
-from pipelines.launch.local import Watcher, follow, task_of
+from components.core.record import more_memory
+from pipelines.launch import engines
+from pipelines.launch.local import Started, Watcher, follow, task_of
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -31,19 +31,25 @@ if TYPE_CHECKING:
 _OWN = ("/opt", "/usr", "/etc", "/bin", "/lib", "/dev", "/proc", "/sys")
 """Folders of the image that no mount may hide."""
 _PASSED = ("PUBSUB_EMULATOR_HOST", "STORAGE_EMULATOR_HOST")
-_SOCKET = "unix:///var/run/docker.sock"
-_LONGEST = 600
-"""Seconds for one answer of the engine; a pull or a quiet step takes long."""
 _PATIENCE = 10
 """Seconds that a container has after SIGTERM."""
+_KILLED = 137
+"""128 and SIGKILL: how the kernel ends what takes more memory than its limit."""
 
 
 @dataclass(frozen=True)
 class Containers:
-    """Tasks run in containers. `images` are references by our images' names."""
+    """Tasks run in containers."""
 
     profile: Profile
     images: Mapping[str, str]
+    """References by our images' names."""
+    memory: Mapping[str, str]
+    """Limits by step, such as 2Gi: `memory_limits`."""
+    killed: Callable[[Started, str], None]
+    """Told why a step was killed."""
+    say: Callable[[str], None]
+    """Told what the engine cannot do."""
 
     def configuration(self) -> Any:
         """kfp.local's runner, with what every container gets."""
@@ -55,15 +61,27 @@ class Containers:
     def handler(self, watch: Watcher, root: Path) -> Iterator[None]:
         """Ours in the place of kfp's, for the length of a run; the images are looked at first."""
         mounts = _mounts(self.profile, root)
-        with served() as client:
+        with engines.served() as client:
             for reference in self.images.values():
                 _present(client, reference)
-            with _handler(client, mounts, watch, root):
+            limits = self.memory if engines.limits_memory(client) else {}
+            if self.memory and not limits:
+                asked = ", ".join(f"{step} {size}" for step, size in sorted(self.memory.items()))
+                self.say(f"This engine cannot limit memory, for want of its cgroup: not kept are {asked}.")
+            with _handler(client, replace(self, memory=limits), mounts, watch, root):
                 yield
 
 
+def memory_limits(pipeline: str) -> dict[str, str]:
+    """What the compiled pipeline (YAML text) grants each step, such as 2Gi; steps without a limit are left out."""
+    executors = yaml.load(pipeline, Loader=yaml.CSafeLoader)["deploymentSpec"]["executors"]
+    granted = {name: executor["container"].get("resources", {}) for name, executor in executors.items()}
+    limits = {name.removeprefix("exec-"): limit.get("resourceMemoryLimit", "") for name, limit in granted.items()}
+    return {step: size for step, size in limits.items() if size}
+
+
 def _handler(
-    client: DockerClient, mounts: Mapping[str, Mapping[str, str]], watch: Watcher, root: Path
+    client: DockerClient, asked: Containers, mounts: Mapping[str, Mapping[str, str]], watch: Watcher, root: Path
 ) -> AbstractContextManager[None]:
     from kfp.local import docker_task_handler, status
 
@@ -73,7 +91,8 @@ def _handler(
         def run(self) -> Any:
             task = task_of(self.full_command)
             watch(task, None)
-            settings = dict(self.runner.container_run_args)
+            limit = asked.memory.get(task.step)
+            settings = {**self.runner.container_run_args, **_limited(limit)}
             settings["environment"] = {**settings.get("environment", {}), **self.env_vars}
             first, *rest = self.full_command  # it takes the place of an image's own entry point, as everywhere else
             container = client.containers.create(self.image, rest, entrypoint=[first], volumes=mounts, **settings)
@@ -81,6 +100,8 @@ def _handler(
                 container.start()
                 follow(_lines(container), task, watch, root)
                 code = container.wait()["StatusCode"]
+                if limit and code == _KILLED:
+                    asked.killed(task, _why(task.step, limit, container))
             except BaseException:
                 container.stop(timeout=_PATIENCE)
                 raise
@@ -89,6 +110,19 @@ def _handler(
             return status.Status.SUCCESS if code == 0 else status.Status.FAILURE
 
     return _placed(docker_task_handler, "DockerTaskHandler", ContainerTaskHandler)
+
+
+def _limited(limit: str | None) -> dict[str, int]:
+    """Memory for docker's client: no swap beside it, so that a step ends where it would in a cloud."""
+    return dict.fromkeys(("mem_limit", "memswap_limit"), sizes.bytes_of(limit)) if limit else {}
+
+
+def _why(step: str, limit: str, container: Container) -> str:
+    """What to say of a step that got SIGKILL; some engines do not notice that the kernel sent it."""
+    container.reload()
+    if container.attrs["State"].get("OOMKilled"):
+        return f"It took more than its {limit} of memory. Raise resources.{step}.memory in the case."
+    return f"Killed, most likely at its limit of {limit} of memory. {more_memory(step)}"
 
 
 @contextmanager
@@ -133,9 +167,9 @@ def _mounts(profile: Profile, root: Path) -> dict[str, dict[str, str]]:
     """Sources for reading, the local adapters' folders for writing. Raises SetupError where one hides the image."""
     home = Path(profile.root)
     home.mkdir(parents=True, exist_ok=True)
-    wanted = {profile.sources: "ro", os.fspath(home): "rw", os.fspath(root.resolve()): "rw"}
-    if root.resolve().is_relative_to(home):
-        del wanted[os.fspath(root.resolve())]
+    wanted = {profile.sources: "ro", os.fspath(home): "rw"}
+    if not root.resolve().is_relative_to(home):
+        wanted[os.fspath(root.resolve())] = "rw"
     for path in wanted:
         if path == "/tmp" or any(Path(own).is_relative_to(path) for own in _OWN):  # noqa: S108
             remedy = "Run in another folder, or set root and sources in the profile."
@@ -154,72 +188,3 @@ def _present(client: DockerClient, reference: str) -> None:
             client.images.pull(reference)
     except APIError as error:
         raise SetupError("image", "be here or in its registry", reference, "Run `make images`.") from error
-
-
-@contextmanager
-def served() -> Iterator[DockerClient]:
-    """A client of DOCKER_HOST, of docker's own socket, or else of a podman service that lives as long as this block.
-
-    Raises
-    ------
-    SetupError
-        None of them answers.
-    """
-    client = _client()
-    if client is None and "DOCKER_HOST" not in os.environ and shutil.which("podman"):
-        with tempfile.TemporaryDirectory() as folder:
-            place = Path(folder) / "podman.sock"
-            address = f"unix://{place}"
-            service = subprocess.Popen(["podman", "system", "service", "--time=0", address])
-            try:
-                _wait(lambda: _listens(str(place)), service)
-                with _closing(_client(address)) as found:
-                    yield found
-            finally:
-                service.terminate()
-                service.wait()
-        return
-    with _closing(client) as found:
-        yield found
-
-
-@contextmanager
-def _closing(client: DockerClient | None) -> Iterator[DockerClient]:
-    if client is None:
-        at = os.environ.get("DOCKER_HOST") or "docker's socket"
-        remedy = "Start docker, or install podman, or set DOCKER_HOST; --runner environments needs none of them."
-        raise SetupError("DOCKER_HOST", "be a container engine that answers", at, remedy)
-    try:
-        yield client
-    finally:
-        client.close()
-
-
-def _client(address: str | None = None) -> DockerClient | None:
-    import docker
-    from docker.errors import DockerException
-
-    at = address or os.environ.get("DOCKER_HOST") or _SOCKET
-    if at.startswith("unix://") and not _listens(at.removeprefix("unix://")):
-        return None
-    try:
-        return docker.DockerClient(base_url=at, timeout=_LONGEST) if address else docker.from_env(timeout=_LONGEST)
-    except DockerException:
-        return None
-
-
-def _listens(path: str) -> bool:
-    """Looked at first: the client leaves an open socket behind where nobody listens."""
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(path)
-        except OSError:
-            return False
-    return True
-
-
-def _wait(ready: Callable[[], bool], service: subprocess.Popen[bytes]) -> None:
-    for _ in range(100):
-        if ready() or service.poll() is not None:
-            return
-        time.sleep(0.1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 from rich.console import Console
 
@@ -76,8 +77,10 @@ def go(head: RunRecord, text: str, out: Console, images: Mapping[str, str] | Non
     """Runs the compiled pipeline with the head's arguments, to its end. Raises as `run`."""
     chosen = Profile.from_json(head.arguments["profile"])
     ports = Connected(chosen)
-    runner = docker.Containers(chosen, images) if images is not None else None
     watcher = _Watcher(ports, replace(head, started=time.time(), process=processes.mark()), out)
+    limits = docker.memory_limits(text) if images is not None else {}
+    say = partial(out.print, highlight=False, soft_wrap=True)
+    runner = docker.Containers(chosen, images, limits, watcher.killed, say) if images is not None else None
     try:
         local.run(text, dict(head.arguments), root=chosen.path("artifacts"), watch=watcher, runner=runner)
     except KeyboardInterrupt:
@@ -113,6 +116,15 @@ class _Watcher:
         self._show_last()
         self._current = task.step
         self._progress.begins(task.step)
+
+    def killed(self, task: local.Started, why: str) -> None:
+        """The task cannot say so itself."""
+        place = step_path(task.job, task.step)
+        try:
+            begun = StepRecord.from_json(self._ports.blobs.read(place)[0])
+        except ArtifactError:  # it was killed before it wrote one
+            begun = StepRecord(task.step, "running")
+        self._ports.blobs.write(place, replace(begun, state="killed", ended=time.time(), error=why).to_json())
 
     def interrupted(self) -> None:
         """The run has ended: what was under way was killed."""
