@@ -8,6 +8,7 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -18,11 +19,11 @@ import yaml
 from components import ROUTE
 from components.adapters.connect import Connected
 from components.adapters.gcp.clients import BIGQUERY_EMULATOR, bigquery_client
+from components.core import artifacts, case, shards
 from components.core import profile as profiles
-from tests.conftest import REPOSITORY
-from tests.e2e.conftest import Ran, run
-from tests.servers import http
-from tests.servers.vertex.server import Vertex
+from tests.conftest import FLIGHTS, REPOSITORY
+from tests.e2e.conftest import Ran, esteira, run
+from tests.servers.vertex.server import Vertex, vertex
 
 SERVERS = ("ESTEIRA_PRISM", "ESTEIRA_PUBSUB", "ESTEIRA_GCS", "ESTEIRA_BIGQUERY")
 ABSENT = [name for name in SERVERS if not os.environ.get(name)]
@@ -64,7 +65,7 @@ def cloud(flights_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     home, mark = tmp_path_factory.mktemp("cloud"), uuid.uuid4().hex[:12]
     shutil.copytree(flights_sample / "data", home / "data")
     rest, _, read = os.environ["ESTEIRA_BIGQUERY"].partition(",")
-    with pytest.MonkeyPatch.context() as patch, http.serving(Vertex()) as server:
+    with pytest.MonkeyPatch.context() as patch, vertex() as (server, service):
         emulators = {"storage": f"http://{os.environ['ESTEIRA_GCS']}", "bigquery": f"http://{rest}"}
         emulators |= {"bigquery_storage": read, "pubsub": os.environ["ESTEIRA_PUBSUB"]}
         said = yaml.safe_load((REPOSITORY / "profiles" / "google-emulated.yaml").read_text())
@@ -79,9 +80,7 @@ def cloud(flights_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
             patch.setenv(name, value)
         assert os.environ[BIGQUERY_EMULATOR]
         bigquery_client("esteira").create_dataset(f"t_{mark}")
-        assert isinstance(server.service, Vertex)
-        yield Cloud(home, server.service, server.address)
-        server.service.close()
+        yield Cloud(home, service, server.address)
 
 
 @pytest.fixture(scope="module")
@@ -107,13 +106,53 @@ def test_the_champion_is_the_default_version_and_has_all_of_the_traffic(cloud: C
     assert dict(endpoint.traffic_split) == {deployed.id: 100}
 
 
-def test_the_endpoint_answers_with_the_predictions_that_the_table_holds(cloud: Cloud, first_there: Ran) -> None:
+def test_the_endpoint_gives_the_predictions_that_the_table_holds(cloud: Cloud, first_there: Ran) -> None:
+    """What batch scored into BigQuery, and the server that Vertex started from the registry's model in Cloud Storage."""
     ports = cloud.ports()
-    row = dict.fromkeys(json.loads(_case(ports, first_there))["columns"])
-    answer = cloud.ask(ports.endpoints.resource("flights"), {"instances": [row]})
-    assert answer
-    assert ports.tables.read("predictions_flights").num_rows == first_there.record["steps"]["predict"]["rows_out"]
+    table = ports.tables.read("predictions_flights")
+    assert table.num_rows == first_there.record["steps"]["predict"]["rows_out"]
+    kept = {row["_entity"]: row for row in table.to_pylist()}
+    folder = cloud.home / ".esteira" / "artifacts" / first_there.record["job"] / "preprocess" / "score"
+    enriched = shards.read_all(folder, artifacts.verify(folder, "enriched")).slice(0, 50)
+    names = list(case.load(FLIGHTS).case().input_types())
+    rows = [
+        {n: v.isoformat() if isinstance(v, datetime) else v for n, v in row.items()}
+        for row in enriched.select(names).to_pylist()
+    ]
+    answer = cloud.ask(ports.endpoints.resource("flights"), {"instances": rows})
+    wanted = [kept[entity] for entity in enriched["_entity"].to_pylist()]
+    assert [one["decision"] for one in answer["predictions"]] == [row["decision"] for row in wanted]
+    assert [one["score"] for one in answer["predictions"]] == pytest.approx([row["score"] for row in wanted], abs=1e-5)
 
 
-def _case(ports: Connected, ran: Ran) -> str:
-    return ports.blobs.read(f"bundles/{ran.record['bundle']}/case.json")[0].decode()
+def test_the_training_is_an_experiment_run(cloud: Cloud, first_there: Ran) -> None:
+    runs = [c for c in cloud.vertex.contexts.values() if c.schema_title == "system.ExperimentRun"]
+    assert len(runs) == 1
+
+
+def test_the_same_again_makes_no_second_version_and_no_second_deployment(cloud: Cloud, first_there: Ran) -> None:
+    again = cloud.run()
+    assert again.code == 0
+    assert again.states()["train"] == "reused"
+    assert [v.version for v in cloud.ports().registry.versions("flights")] == [1]
+    (endpoint,) = cloud.vertex.endpoints.values()
+    assert [deployed.model_version_id for deployed in endpoint.deployed_models] == ["1"]
+
+
+def test_a_canary_begins_and_is_aborted_by_hand(cloud: Cloud, first_there: Ran) -> None:
+    """With another seed: the pointer moves first, and the endpoint's traffic follows it."""
+    folder = cloud.home / "cases" / "flights"
+    shutil.copytree(FLIGHTS, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    text = (folder / "case.yaml").read_text()
+    (folder / "case.yaml").write_text(text.replace("seed: 7", "seed: 8") + "\ndeploy: canary\n")
+    second = cloud.run()
+    assert second.record["steps"]["deploy"]["parameters"] | {"resource": ""} == {
+        "champion": "1",
+        "challenger": "2",
+        "resource": "",
+    }
+    (endpoint,) = cloud.vertex.endpoints.values()
+    assert sorted(endpoint.traffic_split.values()) == [25, 75]
+    esteira(cloud.home, "models", "abort", "flights", "--why", "by hand", "--profile", "google-emulated")
+    assert [deployed.model_version_id for deployed in endpoint.deployed_models] == ["1"]
+    assert list(endpoint.traffic_split.values()) == [100]
