@@ -79,6 +79,12 @@ class Context:
     def operations(self) -> Operations:
         return read_operations(self.ports, self.launch.operations)
 
+    def clear(self) -> None:
+        """Empties the outputs of what an attempt before this one left."""
+        for path in self.outputs.values():
+            artifacts.clear(path)
+            path.mkdir(parents=True, exist_ok=True)
+
     def say(self, text: str) -> None:
         """Progress, for the console and the log."""
         print(f"[{self.name}] {text}", flush=True)
@@ -141,6 +147,7 @@ def perform(
     parameters: Mapping[str, str] | None = None,
     reads: Sequence[str] | None = None,
     outside: Callable[[Context], Any] | None = None,
+    clears: bool = True,
 ) -> Result:
     """Runs a step's work once, or reuses what an equal step published.
 
@@ -154,6 +161,9 @@ def perform(
         The sections of the case (Case or Operations) that the work reads. None: the step is never reused.
     outside
         Gives what the step reads beyond its inputs (a listing, the champion's identity), as JSON data.
+    clears
+        Whether the outputs are empty when the work begins. A cloud's job that an attempt before this one started may
+        still be writing them: then the work clears them itself, before it starts another.
 
     Raises
     ------
@@ -171,7 +181,7 @@ def perform(
         try:
             with limit.watched(lambda late: _failed(context, started, late)):
                 key = _key(context, parameters or {}, reads, outside) if reads is not None else None
-                result = (_reused(context, key) if key else None) or _worked(context, work, key)
+                result = (_reused(context, key) if key else None) or _worked(context, work, key, clears)
                 _record(context, _ended(name, started, result))
         except BaseException as error:
             told = limit.error() if limit.reached else _own(name, error)
@@ -193,10 +203,9 @@ def _terminated(number: int, _: FrameType | None) -> None:
     raise KeyboardInterrupt(f"signal {number}")
 
 
-def _worked(context: Context, work: Callable[[Context], Result], key: str | None) -> Result:
-    for path in context.outputs.values():
-        artifacts.clear(path)
-        path.mkdir(parents=True, exist_ok=True)
+def _worked(context: Context, work: Callable[[Context], Result], key: str | None, clears: bool) -> Result:
+    if clears:
+        context.clear()
     result = work(context)
     made = {name: {"path": os.fspath(p.resolve()), "manifest": _named(p)} for name, p in context.outputs.items()}
     if key is not None:

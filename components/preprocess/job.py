@@ -10,15 +10,17 @@ import json
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
 
-from components.core import errors
+from components.core import case, errors
 from components.core.artifacts import atomic_write
 from components.core.errors import EsteiraError
 from components.preprocess.period import Outcome, Worker
+from components.preprocess.place import Place, store
 from components.preprocess.plan import Element, Spec
 
 _OUTCOMES = "outcomes.json"
@@ -52,7 +54,9 @@ class _Period(beam.DoFn):  # type: ignore[misc]  # Beam has no types here
         self._scratch = tempfile.TemporaryDirectory(prefix="esteira-preprocess-")
         try:
             with _LOADING:
-                self._worker = Worker(self._spec, Path(self._scratch.name))
+                self._place = Place(self._spec, Path(self._scratch.name))
+                self._place.begin()
+                self._worker = Worker(self._place.spec, Path(self._scratch.name))
         except EsteiraError as error:
             self._error = _told(error)
 
@@ -61,7 +65,10 @@ class _Period(beam.DoFn):  # type: ignore[misc]  # Beam has no types here
             yield self._error
             return
         try:
-            outcome = self._worker.work(Element.from_json(element))
+            asked = Element.from_json(element)
+            self._place.fetch(asked)
+            outcome = self._worker.work(asked)
+            self._place.bring(outcome)
         except EsteiraError as error:
             yield _told(error)
             return
@@ -77,11 +84,20 @@ class _Keep(beam.DoFn):  # type: ignore[misc]  # Beam has no types here
         self._job = job
 
     def process(self, outcomes: Iterable[str]) -> None:
-        atomic_write(Path(self._job) / _OUTCOMES, json.dumps(sorted(outcomes)).encode())
+        data, far = json.dumps(sorted(outcomes)).encode(), store(self._job)
+        if far is None:
+            atomic_write(Path(self._job) / _OUTCOMES, data)
+        else:
+            far.write(_OUTCOMES, data)
 
 
 def _told(error: EsteiraError) -> str:
     return json.dumps({"error": errors.to_json(error)})
+
+
+def key(spec: Spec, elements: Sequence[Element]) -> str:
+    """The digest of all that the job is told."""
+    return case.digest([asdict(spec), [element.to_json() for element in elements]])
 
 
 def outcomes(spec: Spec, elements: Sequence[Element]) -> list[Outcome]:

@@ -59,6 +59,7 @@ def run(
         parameters={"purpose": purpose},
         reads=READS,
         outside=_outside,
+        clears=False,
     )
     if resources and not resources.is_file():  # Kubeflow wants every declared file
         artifacts.atomic_write(resources, NO_RESOURCES)
@@ -86,9 +87,16 @@ def work(context: step.Context, purpose: str, resources: Path | None) -> step.Re
     outcomes: list[Outcome] = []
     if elements:
         context.say(f"{sum(1 for _ in elements)} periods on {context.profile.jobs.runner}")
-        beam = job.build(spec, elements)
-        context.ports.jobs.run(beam, name=f"preprocess-{context.launch.job}", resources=resources)
+        beam, name = job.build(spec, elements), f"preprocess-{context.launch.job}"
+
+        def begin(pipeline: Any) -> None:
+            _clear(context)
+            beam(pipeline)
+
+        context.ports.jobs.run(begin, name=name, key=job.key(spec, elements), resources=resources)
         outcomes = job.outcomes(spec, elements)
+    else:
+        _clear(context)
     _check(context, outcomes, elements, purpose)
     _publish(context, outcomes, plans.schemas(context.case, outputs), manifest.info["window"])
     return step.Result(
@@ -102,7 +110,6 @@ def work(context: step.Context, purpose: str, resources: Path | None) -> step.Re
 def _spec(context: step.Context, manifest: Manifest) -> Spec:
     paths = {name: os.fspath(path.resolve()) for name, path in {**context.inputs, **context.outputs}.items()}
     place = Path(paths.pop("dead_letter")) / "job"
-    place.mkdir(parents=True)
     start, stop = plans.window(manifest)
     most = int(context.case.feature_bad_ratio * manifest.rows)
     return Spec(
@@ -116,11 +123,18 @@ def _spec(context: step.Context, manifest: Manifest) -> Spec:
     )
 
 
+def _clear(context: step.Context) -> None:
+    """What a job before this one left: only now is it known that it is not to be followed."""
+    context.clear()
+    (context.outputs["dead_letter"] / "job").mkdir()
+
+
 def _check(context: step.Context, outcomes: Sequence[Outcome], elements: Sequence[Element], purpose: str) -> None:
     """Publishes the dead letter whatever follows; then refuses too many refused rows, and a split without a label."""
     root, counts = context.outputs["dead_letter"], show.totals(outcomes)
     dead_letters.publish(root, root / "job", [outcome.refused for outcome in outcomes], counts)
-    shutil.rmtree(root / "job")
+    if context.profile.jobs.runner != "DataflowRunner":  # there a task that is tried again finds the job, and reads it
+        shutil.rmtree(root / "job")
     if not outcomes:
         return
     refused = counts["refused"]

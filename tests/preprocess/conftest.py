@@ -117,13 +117,14 @@ class Bench:
     case: dict[str, Any] = field(default_factory=lambda: copy.deepcopy(PARCELS))
     features: str = FEATURES
     jobs: dict[str, Any] = field(default_factory=dict)
+    blobs: dict[str, Any] = field(default_factory=dict)
 
     def launch(self) -> Launch:
         folder = self.root / "case"
         folder.mkdir(exist_ok=True)
         (folder / "case.yaml").write_text(yaml.safe_dump(self.case, sort_keys=False), encoding="utf-8")
         (folder / "features.py").write_text(self.features, encoding="utf-8")
-        profile = Profile.model_validate({"root": str(self.root / "esteira"), "jobs": self.jobs})
+        profile = Profile.model_validate({"root": str(self.root / "esteira"), "jobs": self.jobs, "blobs": self.blobs})
         ports, built = Connected(profile), bundle.build(folder)
         store_bundle(ports, built)
         operations = store_operations(ports, case.load(folder).operations())

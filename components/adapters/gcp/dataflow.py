@@ -40,6 +40,8 @@ class DataflowJobs:
     ----------
     blobs
         Where graphs are staged: at the profile's address of the blobs.
+    pace
+        Seconds between two looks at a job; None: PACE.
     say
         Told a job's course, a line at a time.
     """
@@ -50,10 +52,11 @@ class DataflowJobs:
         blobs: Blobs,
         *,
         patience: Patience | None = None,
-        pace: float = PACE,
+        pace: float | None = None,
         say: Callable[[str], None] = lambda text: print(text, flush=True),
     ) -> None:
-        self._profile, self._blobs, self._pace, self._say = profile, blobs, pace, say
+        self._profile, self._blobs, self._say = profile, blobs, say
+        self._pace = PACE if pace is None else pace
         self._patience = patience or Patience()
         self._api = Api(profile.dataflow, self._patience)
 
