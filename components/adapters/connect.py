@@ -29,16 +29,16 @@ class Connected:
 
     @cached_property
     def sources(self) -> Sources:
-        from components.adapters.local.sources import FileSources
+        from components.adapters.sources import AnySources
 
-        return FileSources(self.profile.sources)
+        return AnySources(self.profile)
 
     @cached_property
     def tables(self) -> Tables:
         if self.profile.tables.adapter == "google":
             from components.adapters.gcp.tables import CloudTables
 
-            return CloudTables(self.profile.tables.at)
+            return CloudTables(self.profile.tables.at, most_bytes=self.profile.bigquery.maximum_bytes_billed)
 
         from components.adapters.local.tables import ParquetTables
 

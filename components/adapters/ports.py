@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, Protocol
@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal, Protocol
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from components.core.columns import ColumnType
     from components.core.evaluated import Evaluation
 
 
@@ -55,6 +56,23 @@ class Listed:
     token: str
 
 
+@dataclass(frozen=True)
+class Bounds:
+    """The rows whose time in `column` lies in [start, stop); microseconds, None for open."""
+
+    column: str
+    start: int
+    stop: int | None = None
+
+
+@dataclass(frozen=True)
+class Scan:
+    """Rows of a table as they come, and the bytes that are billed for them."""
+
+    bytes: int
+    batches: Iterator[pa.RecordBatch]
+
+
 class Sources(Protocol):
     """Where events and reference tables come from."""
 
@@ -64,6 +82,14 @@ class Sources(Protocol):
 
     def open(self, listed: Listed) -> IO[bytes]:
         """The raw bytes, as stored (not decompressed)."""
+        ...
+
+    def scan(self, listed: Listed, columns: Mapping[str, ColumnType], bounds: Bounds | None = None) -> Scan:
+        """A stored table's or query's columns, the rows of the bounds at least, in no order: one snapshot.
+
+        Raises DataError where a column is not there or of a type that is read as no such one, or where it reads more
+        than may be billed.
+        """
         ...
 
 

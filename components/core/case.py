@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from components.core import case_rules, cron, metrics, sizes
+from components.core import addresses, case_rules, cron, metrics, sizes
 from components.core.artifacts import canonical_json
 from components.core.columns import ColumnType
 from components.core.errors import CaseError
@@ -74,8 +74,13 @@ class Column(Strict):
 
 
 class Source(Strict):
-    path: str
-    """A file, a glob, a folder, or a URL that fsspec reads; a relative one stands under the profile's source root."""
+    path: str = ""
+    """A file, a glob, a folder, or a URL that fsspec reads; a relative one stands under the profile's source root.
+    bigquery://project.dataset.table is a table of BigQuery."""
+    query: str = ""
+    """In place of a path: one SELECT that BigQuery runs. A value stands in it as $name."""
+    parameters: dict[Name, Scalar] = {}
+    """The query's values by name."""
     format: Literal["csv", "jsonl", "parquet"] | None = None
     """None: by the file's ending, under .gz or .zip."""
     null_values: tuple[str, ...] = ("", "NA")
@@ -83,6 +88,24 @@ class Source(Strict):
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
     bad_ratio: Ratio = 0.01
     """More than this share of rows in the dead letter stops the run."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if bool(self.path) == bool(self.query):
+            raise ValueError("name either a path or a query")
+        if self.parameters and not self.query:
+            raise ValueError("have parameters only beside a query")
+        return self
+
+    @property
+    def address(self) -> str:
+        """What `Sources` takes."""
+        return addresses.of_query(self.query, self.parameters) if self.query else self.path
+
+    @property
+    def shown(self) -> str:
+        """For people."""
+        return "the query" if self.query else self.path
 
 
 class Moment(Strict):

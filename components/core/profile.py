@@ -77,6 +77,15 @@ class EventsAddress(Strict):
     """For Pub/Sub: the project. PUBSUB_EMULATOR_HOST is followed as Google's client does."""
 
 
+class BigQuery(Strict):
+    """Who pays for what BigQuery reads, and how much at most."""
+
+    project: str = Field(default="", pattern=r"^([a-z0-9.:-]+)?$")
+    """Whose jobs and read sessions they are; empty: that of tables.at, else vertex.project, else the source's."""
+    maximum_bytes_billed: int = Field(default=100 * 2**30, gt=0)
+    """What one query, or one source, may read."""
+
+
 class TrackingAddress(Strict):
     adapter: Literal["mlflow", "google", "none"] = "mlflow"
     at: str = ""
@@ -185,6 +194,7 @@ class Profile(Strict):
     """What a case's relative source paths stand under."""
     blobs: StoreAddress = StoreAddress()
     tables: StoreAddress = StoreAddress()
+    bigquery: BigQuery = BigQuery()
     events: EventsAddress = EventsAddress()
     registry: RegistryAddress = RegistryAddress()
     endpoints: EndpointsAddress = EndpointsAddress()
@@ -231,6 +241,11 @@ class Profile(Strict):
                     f"hold no credentials in {key}: it is logged; give them where its client looks for them"
                 )
         return self
+
+    def billed(self) -> str:
+        """The project that pays for BigQuery's reading; empty: the source's own."""
+        tables = self.tables.at.split(".")[0] if self.tables.adapter == "google" else ""
+        return self.bigquery.project or tables or (self.vertex.project if self.vertex is not None else "")
 
     def to_json(self) -> str:
         """The one string that travels as a pipeline parameter."""

@@ -10,8 +10,9 @@ from typing import Any, Literal, cast
 import numpy as np
 
 from components.adapters.local.log import Log
-from components.adapters.ports import Listed, Ports
+from components.adapters.ports import Bounds, Listed, Ports
 from components.core import bundle, periods, watermark
+from components.core.addresses import is_stored_table
 from components.core.case import Case, seconds, section_digest
 from components.core.errors import ArtifactError, CaseError, DataError
 from components.core.events import instant, iso
@@ -117,7 +118,7 @@ def journal(profile: Profile, case: str) -> Log:
 
 def listings(ports: Ports, case: Case) -> dict[str, list[Listed]]:
     """Every file of the case's sources as it is now. Raises DataError where one names none."""
-    places = {"": case.source.path} | {name: reference.source.path for name, reference in case.references.items()}
+    places = {"": case.source.address} | {name: of.source.address for name, of in case.references.items()}
     return {name: ports.sources.listing(path) for name, path in places.items()}
 
 
@@ -155,16 +156,36 @@ class Window:
         return [iso(self.start), iso(self.stop)]
 
 
-def window(plan: Plan, starts: list[np.datetime64], newest: np.datetime64, *, joint: int | None = None) -> Window:
+def bounds(plan: Plan) -> Bounds | None:
+    """The rows that the run can need, for a source that filters them itself; None where only reading them tells."""
+    asked, moment = plan.asked, plan.case.event_time
+    start = asked.start if asked.start is not None else plan.watermark
+    if asked.purpose == "fast" or moment.plus or start is None:
+        return None
+    if asked.purpose == "predict":
+        start -= reach(plan.case)
+    later = seconds(moment.offset) * 1_000_000 if moment.offset is not None else 0
+    return Bounds(moment.column, start - later, asked.stop - later if asked.stop is not None else None)
+
+
+def window(
+    plan: Plan, starts: list[np.datetime64], newest: np.datetime64 | None, *, joint: int | None = None
+) -> Window:
     """The window of a plan over events in periods that start at `starts` (sorted), the newest event at `newest`.
+
+    Without an event (a source that filters had none to predict) the window is empty, or the one that is named.
 
     train: from the oldest period's start to the end of the newest complete one, unless named.
     fast: the same, from the case's `fast.history` before `joint` on, where the topic takes over from the sources.
     predict: from the watermark, or the score periods' start, through the newest event, unless named; and a warm-up.
     An event dated after now moves neither: one wrong date would end all predictions.
     """
-    newest = min(newest, np.datetime64(time.time_ns() // 1000, "us"))
     asked, case = plan.asked, plan.case
+    if newest is None:
+        start = asked.start if asked.start is not None else plan.watermark
+        assert start is not None, "only a window whose start is known is filtered"
+        return Window(start, asked.stop if asked.stop is not None else start, start - reach(case))
+    newest = min(newest, np.datetime64(time.time_ns() // 1000, "us"))
     complete = periods.newest_complete_end(newest, case.split.by)
     if asked.purpose != "predict":
         oldest = _micros(starts[0]) if joint is None else joint - seconds(case.fast.history) * 1_000_000
@@ -179,6 +200,13 @@ def window(plan: Plan, starts: list[np.datetime64], newest: np.datetime64, *, jo
     return Window(start, max(start, stop), start - reach(case))
 
 
+def none_there(plan: Plan) -> DataError:
+    """What is wrong where the source has no row for the window that is named."""
+    ends = [iso(time) if time is not None else "open" for time in (plan.asked.start, plan.asked.stop)]
+    rule, remedy = f"have a row from {ends[0]} to {ends[1]}", "Name another window (--from, --to)."
+    return DataError("events", rule, "none", remedy, where=plan.case.source.shown)
+
+
 def none_left(plan: Plan, newest: np.datetime64) -> DataError:
     """What is wrong where no event lies in the window."""
     case, start = plan.case, plan.asked.start
@@ -188,7 +216,7 @@ def none_left(plan: Plan, newest: np.datetime64) -> DataError:
     else:
         rule = f"fill at least one {case.split.by}, or the window that is named"
         remedy = "Give more history, or a smaller period in 'split'."
-    return DataError("events", rule, f"the newest at {newest}", remedy, where=case.source.path)
+    return DataError("events", rule, f"the newest at {newest}", remedy, where=case.source.shown)
 
 
 def reach(case: Case) -> int:
@@ -198,10 +226,13 @@ def reach(case: Case) -> int:
 
 
 def check_unchanged(ports: Ports, plan: Plan) -> None:
-    """Raises DataError where a file changed since the plan was made: what was read may be half old, half new."""
+    """Raises DataError where a file changed since the plan was made: what was read may be half old, half new.
+
+    A stored table was read as it was at one moment: it may change while it is read.
+    """
     now = listings(ports, plan.case)
     for name, before in plan.listings.items():
-        if now[name] != before:
+        if now[name] != before and not is_stored_table(before[0].path):
             changed = sorted(set(map(str, map(_row, now[name]))) ^ set(map(str, map(_row, before))))
             remedy = "Run again when nobody writes to it."
             raise DataError("source", "stay as it is while it is read", changed[0], remedy, where=before[0].path)

@@ -78,7 +78,8 @@ def work(context: step.Context, plan: Plan) -> step.Result:
             raise
         plans.check_unchanged(context.ports, plan)
         joint = streamed.joint if streamed is not None else None
-        window = plans.window(plan, list(spill.counts()), spill.newest(), joint=joint)
+        newest = spill.newest() if spill.counts() else None
+        window = plans.window(plan, list(spill.counts()), newest, joint=joint)
         partitions = _write_events(context, plan, window, spill, counts)
     dead.publish()
     _publish_references(context.outputs["references"], joined)
@@ -120,7 +121,8 @@ def _read_events(
 ) -> Counts:
     """All events into the spill; how many records there were, and what became of those that are not in it."""
     case = plan.case
-    intake = Intake(case.source, case.columns, plan.listings[""], dead, context.say)
+    bounds = plans.bounds(plan)
+    intake = Intake(case.source, case.columns, plan.listings[""], dead, context.say, bounds)
     dropped = outside = 0
     for rows in intake.rows(context.ports.sources, context.scratch):
         there = np.ones(rows.table.num_rows, dtype=bool)
@@ -134,15 +136,19 @@ def _read_events(
             table, without = streamed.history(table)
             outside += without
         spill.add(table)
-    intake.check("events")
+    nothing = bounds is not None and not intake.read
+    if nothing and plan.asked.purpose != "predict":
+        raise plans.none_there(plan)
+    if not nothing:
+        intake.check("events")
     if streamed is not None:
         for table in streamed.events():
             spill.add(table)
     duplicate = spill.finish()
     context.say(f"events: {intake.read:,} rows, {intake.bad:,} bad, {dropped:,} dropped, {duplicate:,} duplicate")
-    if not spill.counts():
+    if not spill.counts() and not nothing:
         remedy = "Check 'require', or give a file that has some."
-        raise DataError("events", "hold at least one event", f"{dropped} dropped", remedy, where=case.source.path)
+        raise DataError("events", "hold at least one event", f"{dropped} dropped", remedy, where=case.source.shown)
     counts = {"read": intake.read, "dead_letter": intake.bad, "duplicate": duplicate, "dropped": dropped}
     counts["outside"] = outside
     if streamed is not None:

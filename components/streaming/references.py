@@ -50,7 +50,7 @@ class References:
         return listing, Enrichment(case, read, lateness=self._lateness)
 
     def _listing(self, case: Case) -> Listing:
-        return {name: self._sources.listing(of.source.path) for name, of in case.references.items()}
+        return {name: self._sources.listing(of.source.address) for name, of in case.references.items()}
 
 
 class _Nowhere:

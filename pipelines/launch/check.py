@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -41,12 +41,13 @@ def check(folder: Path, ports: Ports) -> Iterator[str]:
     yield f"bundle: {', '.join(sorted(built.files))}; digest {built.digest[:12]}"
     with tempfile.TemporaryDirectory() as temporary:
         scratch = Path(temporary)
-        tables = {}
+        tables, costs = {}, list[str]()
         for name, reference in made.references.items():
-            tables[name] = _read(ports, reference.source, reference.columns, scratch, None)
+            tables[name] = _read(ports, reference.source, reference.columns, scratch, None, costs.append)
             yield f"{name}: {tables[name].num_rows:,} rows"
-        rows = _events(made, ports, scratch)
-        yield f"{made.source.path}: {rows.num_rows:,} events looked at"
+        rows = _events(made, ports, scratch, costs.append)
+        yield from costs
+        yield f"{made.source.shown}: {rows.num_rows:,} events looked at"
         yield _label(made, rows)
         _, enriched = (enrichment := Enrichment(made, tables))(enrichment.empty(), rows)
         bundle.write(built, scratch / "bundle")
@@ -59,10 +60,17 @@ def check(folder: Path, ports: Ports) -> Iterator[str]:
         yield f"laws of the transform: {'; '.join(held)}"
 
 
-def _read(ports: Ports, source: Source, columns: dict[str, Column], scratch: Path, most: int | None) -> pa.Table:
-    """Good rows of a source, at least `most` where it has so many; None: all."""
+def _read(
+    ports: Ports,
+    source: Source,
+    columns: dict[str, Column],
+    scratch: Path,
+    most: int | None,
+    say: Callable[[str], None],
+) -> pa.Table:
+    """Good rows of a source, at least `most` where it has so many; None: all. `say` is told what a stored table costs."""
     dead = DeadLetter(scratch / "dead")
-    intake = Intake(source, columns, ports.sources.listing(source.path), dead, say=_silent)
+    intake = Intake(source, columns, ports.sources.listing(source.address), dead, say)
     tables: list[pa.Table] = []
     for rows in intake.rows(ports.sources, scratch):
         tables.append(rows.table)
@@ -72,13 +80,9 @@ def _read(ports: Ports, source: Source, columns: dict[str, Column], scratch: Pat
     return pa.concat_tables(tables)
 
 
-def _silent(text: str) -> None:
-    del text
-
-
-def _events(made: Case, ports: Ports, scratch: Path) -> pa.Table:
+def _events(made: Case, ports: Ports, scratch: Path, say: Callable[[str], None]) -> pa.Table:
     """A sample of events as ingest makes them, sorted by time."""
-    table = _read(ports, made.source, made.columns, scratch, SAMPLE_ROWS)[:SAMPLE_ROWS]
+    table = _read(ports, made.source, made.columns, scratch, SAMPLE_ROWS, say)[:SAMPLE_ROWS]
     for name in made.require:
         table = table.filter(pc.is_valid(table.column(name)))
     table, reasons = events.derive(table, made)
@@ -86,7 +90,7 @@ def _events(made: Case, ports: Ports, scratch: Path) -> pa.Table:
         first = min(reasons)
         raise DataError("events", "have a time and a label's time", reasons[first], "Mend the source or the case.")
     if not table.num_rows:
-        raise DataError("events", "hold at least one event", 0, "Check 'require'.", where=made.source.path)
+        raise DataError("events", "hold at least one event", 0, "Check 'require'.", where=made.source.shown)
     return table.take(pc.sort_indices(table, [(events.EVENT_TIME, "ascending"), (events.ENTITY, "ascending")]))
 
 

@@ -77,7 +77,7 @@ def read(case: Case, ports: Ports, start: int | None = None, stop: int | None = 
     DataError
         The source cannot be read, or there is no event in the window.
     """
-    listing = ports.sources.listing(case.source.path)
+    listing = ports.sources.listing(case.source.address)
     intake = Intake(case.source, case.columns, listing, _Nowhere(), lambda _: None)
     tables = [events.schema(case).empty_table()]
     newest: int | None = None

@@ -18,6 +18,8 @@ from components.adapters.gcp.clients import bigquery_client, read_client, write_
 from components.core.errors import CaseError, SetupError
 
 _AT = re.compile(r"(?P<project>([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9])\.(?P<dataset>[A-Za-z0-9_]{1,1024})")
+MOST_BYTES = 100 * 2**30
+"""What one query may be billed for."""
 _STREAMS = 4
 _JOB = 3600.0
 """Seconds that a job may take."""
@@ -163,24 +165,43 @@ class Dataset:
 
     def read(self, table: str, columns: Sequence[str], where: str) -> pa.Table:
         """The columns of the rows that `where` chooses, by the Storage Read API; in no order."""
+        session = Session(self._reading, self.project, self._path(table), columns, where, streams=_STREAMS)
+        with ThreadPoolExecutor(_STREAMS) as pool:
+            parts: Iterator[list[pa.RecordBatch]] = pool.map(list, session.streams())
+            found = [batch for part in parts for batch in part]
+        return pa.Table.from_batches(found, session.schema).select(list(columns))
+
+
+class Session:
+    """One snapshot of a table, by the Storage Read API. `bytes` is what the service thinks that it reads."""
+
+    def __init__(
+        self, client: Any, project: str, table: str, columns: Sequence[str], where: str, *, streams: int = 1
+    ) -> None:
         from google.cloud.bigquery_storage_v1 import types
 
         options = types.ReadSession.TableReadOptions(selected_fields=list(columns), row_restriction=where)
-        asked = types.ReadSession(table=self._path(table), data_format=types.DataFormat.ARROW, read_options=options)
-        parent = f"projects/{self.project}"
-        made = self._reading.create_read_session(
-            parent=parent, read_session=asked, max_stream_count=_STREAMS, timeout=60.0
+        asked = types.ReadSession(table=table, data_format=types.DataFormat.ARROW, read_options=options)
+        self._client = client
+        self._made = client.create_read_session(
+            parent=f"projects/{project}", read_session=asked, max_stream_count=streams, timeout=60.0
         )
-        schema = pa.ipc.read_schema(pa.py_buffer(made.arrow_schema.serialized_schema))
+        self.bytes = int(self._made.estimated_total_bytes_scanned)
+        self.schema: pa.Schema = pa.ipc.read_schema(pa.py_buffer(self._made.arrow_schema.serialized_schema))
 
-        def batches(stream: Any) -> list[pa.RecordBatch]:
-            answers = self._reading.read_rows(stream.name)
-            raw = (pa.py_buffer(answer.arrow_record_batch.serialized_record_batch) for answer in answers)
-            return [pa.ipc.read_record_batch(buffer, schema) for buffer in raw]
+    def streams(self) -> list[Iterator[pa.RecordBatch]]:
+        """Each may be read beside the others; what breaks off goes on where it was."""
+        return [self._read(stream.name) for stream in self._made.streams]
 
-        with ThreadPoolExecutor(_STREAMS) as pool:
-            found = [batch for part in pool.map(batches, made.streams) for batch in part]
-        return pa.Table.from_batches(found, schema).select(list(columns))
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """One stream after the other."""
+        for stream in self.streams():
+            yield from stream
+
+    def _read(self, stream: str) -> Iterator[pa.RecordBatch]:
+        for answer in self._client.read_rows(stream):
+            buffer = pa.py_buffer(answer.arrow_record_batch.serialized_record_batch)
+            yield pa.ipc.read_record_batch(buffer, self.schema)
 
 
 def transient(error: Exception) -> bool:

@@ -11,7 +11,7 @@ from components.core.errors import ArtifactError, DataError, EsteiraError, RunEr
 
 _DISABLED = {"accessNotConfigured", "SERVICE_DISABLED"}
 _QUOTA = {"rateLimitExceeded", "userRateLimitExceeded", "quotaExceeded", "RATE_LIMIT_EXCEEDED", "jobRateLimitExceeded"}
-_BILLED = {"bytesBilledLimitExceeded"}
+BILLED = {"bytesBilledLimitExceeded"}
 
 
 @dataclass(frozen=True)

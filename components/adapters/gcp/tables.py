@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from components.adapters.gcp import errors, sql, table_schema
 from components.adapters.gcp.appends import Appends
-from components.adapters.gcp.bigquery import Dataset, transient
+from components.adapters.gcp.bigquery import MOST_BYTES, Dataset, transient
 from components.adapters.gcp.clients import BIGQUERY_EMULATOR, emulated
 from components.adapters.gcp.counted import Counted, view
 from components.adapters.gcp.table_schema import OWN, TOKEN, WINDOW
@@ -29,8 +29,6 @@ from components.adapters.ports import Written
 from components.core.errors import ConflictError, DataError, EsteiraError
 
 DEADLINE = 120.0
-MOST_BYTES = 100 * 2**30
-"""What one query may be billed for."""
 _DAY = 86_400.0
 _ATTEMPTS = 10
 _log = logging.getLogger(__name__)

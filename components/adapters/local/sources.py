@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import glob
 import importlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from components.adapters.ports import Listed
+from components.adapters.ports import Bounds, Listed, Scan
 from components.core.artifacts import sha256
+from components.core.columns import ColumnType
 from components.core.errors import DataError, SetupError
 
 SMALL = 4 * 1024 * 1024
@@ -48,6 +50,9 @@ class FileSources:
             return open(self._root / listed.path, "rb")
         except OSError as error:
             raise _unreadable(listed.path, error) from error
+
+    def scan(self, listed: Listed, columns: Mapping[str, ColumnType], bounds: Bounds | None = None) -> Scan:  # noqa: ARG002  # no file is one
+        raise DataError("source", "be a stored table", listed.path, "Read it as a file.")
 
     def _listing(self, path: str) -> list[Listed]:
         place = self._root / path

@@ -34,14 +34,15 @@ def blocks(member: Member, wanted: list[str], scratch: Path) -> Iterator[Block]:
             check_names(file.schema_arrow.names, wanted, member.name)
             first = 1
             for batch in file.iter_batches(ROWS, columns=wanted):
-                yield _block(batch, wanted, first)
+                yield block(batch, wanted, first)
                 first += batch.num_rows
         except (pa.ArrowException, OSError) as error:
             rule, remedy = "be readable as Parquet", "Write it again."
             raise DataError("source", rule, str(error), remedy, where=member.name) from error
 
 
-def _block(batch: pa.RecordBatch, wanted: list[str], first: int) -> Block:
+def block(batch: pa.RecordBatch, wanted: list[str], first: int) -> Block:
+    """The wanted columns of a batch whose first row has the number `first`."""
     columns = {name: _bytes(batch.column(name)) for name in wanted}
 
     def locate(rows: Sequence[int]) -> list[tuple[int, bytes]]:

@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from components.adapters.ports import Listed, Sources
+from components.adapters.ports import Bounds, Listed, Sources
 from components.adapters.reading import from_jsonl, from_parquet
 from components.adapters.reading.block import Bad, Block
 from components.adapters.reading.expand import Member, members
 from components.adapters.reading.from_csv import CsvReader
+from components.core.addresses import is_stored_table
 from components.core.arrow import arrow_schema
 from components.core.case import Column, Source
 from components.core.convert import RULES, Unsuited, convert, shown
@@ -55,8 +56,10 @@ class Intake:
         listing: Sequence[Listed],
         dead: DeadLetter,
         say: Callable[[str], None],
+        bounds: Bounds | None = None,
     ) -> None:
         self._source, self._columns, self._listing, self._dead, self._say = source, columns, listing, dead, say
+        self._bounds = bounds
         self._seen: set[str] = set()
         self._first = ""
         self.read = self.bad = 0
@@ -71,13 +74,26 @@ class Intake:
         """
         said = 0
         for listed in self._listing:
-            for member in members(sources, listed, self._source.format, scratch):
-                for block in self._blocks(member, scratch):
-                    yield self._typed(block, member.name)
-                    if self.read - said >= _SAY_EVERY:
-                        said = self.read
-                        self._say(f"{member.name}: {self.read:,} rows so far")
+            for name, block in self._read_through(sources, listed, scratch):
+                yield self._typed(block, name)
+                if self.read - said >= _SAY_EVERY:
+                    said = self.read
+                    self._say(f"{name}: {self.read:,} rows so far")
         self._check_seen()
+
+    def _read_through(self, sources: Sources, listed: Listed, scratch: Path) -> Iterator[tuple[str, Block]]:
+        """Each block, and where it comes from."""
+        if is_stored_table(listed.path):
+            scan = sources.scan(listed, {name: column.type for name, column in self._columns.items()}, self._bounds)
+            self._say(f"{self._source.shown}: reads {scan.bytes:,} bytes")
+            first = 1
+            for batch in scan.batches:
+                yield self._source.shown, from_parquet.block(batch, list(self._columns), first)
+                first += batch.num_rows
+            return
+        for member in members(sources, listed, self._source.format, scratch):
+            for block in self._blocks(member, scratch):
+                yield member.name, block
 
     def _blocks(self, member: Member, scratch: Path) -> Iterator[Block]:
         if member.format == "csv":
@@ -91,7 +107,7 @@ class Intake:
         absent = [n for n, c in self._columns.items() if n not in self._seen and c.known == "event"]
         if absent and self.read > self.bad:
             remedy = "Add it to the file, or take it out of the case."
-            raise DataError(absent[0], "be in some record", "in none", remedy, where=self._source.path)
+            raise DataError(absent[0], "be in some record", "in none", remedy, where=self._source.shown)
 
     def _typed(self, block: Block, member: str) -> Rows:
         self._seen.update(block.columns)
@@ -142,9 +158,9 @@ class Intake:
     def check(self, name: str) -> None:
         """Raises DataError where more of the source is bad than it may be, or it has no rows at all."""
         if self.read == 0:
-            raise DataError(name, "hold at least one row", 0, "Give the file that has them.", where=self._source.path)
+            raise DataError(name, "hold at least one row", 0, "Give the file that has them.", where=self._source.shown)
         if self.bad > self._source.bad_ratio * self.read:
             rule = f"have at most {self._source.bad_ratio:.3%} bad rows"
             value = f"{self.bad} of {self.read}"
             remedy = f"{self._first} Mend the source or the case; the dead letter holds them all."
-            raise DataError(name, rule, value, remedy, where=self._source.path)
+            raise DataError(name, rule, value, remedy, where=self._source.shown)

@@ -1,0 +1,19 @@
+"""The addresses of a case's sources: a path or URL of files, a table of BigQuery, or a query."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from components.core.artifacts import canonical_json
+
+TABLE, QUERY = "bigquery://", "bigquery-query:"
+
+
+def of_query(query: str, parameters: Mapping[str, Any]) -> str:
+    return QUERY + canonical_json({"query": query, "parameters": dict(parameters)})
+
+
+def is_stored_table(address: str) -> bool:
+    """Whether it is read by its columns, and not as bytes."""
+    return address.startswith((TABLE, QUERY))
