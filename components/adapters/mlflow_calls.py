@@ -89,19 +89,21 @@ class Calls:
         if isinstance(error, Refused):
             if error.code in ("RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS"):
                 return None
-            if error.status in (401, 403):
-                remedy = "Set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD."
-                return SetupError("MLflow", "be open to this account", error.told, remedy, where=self.address)
-            if error.status == 404 or (not error.code and error.status < 500):
-                remedy = "Mend registry.at in the profile."
-                told = f"{error.status} {error.told}"
-                return SetupError("registry.at", "be an MLflow server's address", told, remedy, where=self.address)
-            if error.status < 500 and error.status not in _BUSY:
-                return CaseError(about, "be a call that MLflow takes", error.told, "Mend it.", where=self.address)
+            if error.status not in _BUSY:
+                return self._refusal(error, about)
         elif not isinstance(error, self._requests.exceptions.RequestException):
             return None
         remedy = "See that the server runs, and run it again: nothing is done twice."
         return RunError("MLflow", "answer", str(error), remedy, where=self.address)
+
+    def _refusal(self, error: Refused, about: str) -> EsteiraError:
+        if error.status in (401, 403):
+            remedy = "Set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD."
+            return SetupError("MLflow", "be open to this account", error.told, remedy, where=self.address)
+        if not error.code:
+            told, remedy = f"{error.status} {error.told}", "Mend registry.at in the profile."
+            return SetupError("registry.at", "be an MLflow server's address", told, remedy, where=self.address)
+        return CaseError(about, "be a call that MLflow takes", error.told, "Mend it.", where=self.address)
 
     @cached_property
     def _requests(self) -> Any:

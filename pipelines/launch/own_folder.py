@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from components.adapters.connect import Connected
-from components.core.errors import ConflictError
+from components.core.errors import CaseError, ConflictError
 from components.core.profile import Profile, TrackingAddress
 
 FOLDER = "rehearsal"
@@ -24,9 +24,16 @@ def own_folder(profile: Profile, case: str) -> Iterator[Profile]:
 
     Raises
     ------
+    CaseError
+        A part of the profile is not local: a rehearsal would change what it must not.
     ConflictError
         Another rehearsal is under way there.
     """
+    for port in ("blobs", "tables", "registry", "endpoints"):
+        adapter = getattr(profile, port).adapter
+        if adapter != "local":
+            rule, remedy = "be local for a rehearsal: it changes nothing elsewhere", "Take a local profile."
+            raise CaseError(f"{port}.adapter", rule, adapter, remedy, where="profile")
     home = Path(profile.root) / FOLDER / case
     home.mkdir(parents=True, exist_ok=True)
     with open(home / _LOCK, "ab") as lock:

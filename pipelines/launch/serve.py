@@ -49,14 +49,24 @@ def prepare(name: str, profile: Profile, wishes: Wishes) -> Launch:
     Raises
     ------
     CaseError
-        The case, or a wish that would leave predictions open to the network.
+        The case, a profile whose models are elsewhere, or a wish that would leave predictions open to the network.
     SetupError
         The server's environment is not there.
     """
     file = case_files.load(cases.find(name))
+    _check_here(profile)
     variables, made = _access(wishes)
     _check_free(wishes)
     return Launch(file.name, environments.python(types.SERVER), variables | _told(file, profile, wishes), made)
+
+
+def _check_here(profile: Profile) -> None:
+    """The server on this machine follows the local pointer and registry: of another one it would serve nothing."""
+    for port in ("blobs", "registry"):
+        adapter = getattr(profile, port).adapter
+        if adapter != "local":
+            remedy = "Take a local profile; with endpoints.adapter: google the models are served by Vertex AI."
+            raise CaseError(f"{port}.adapter", "be local for `esteira serve`", adapter, remedy, where="profile")
 
 
 def _check_free(wishes: Wishes) -> None:

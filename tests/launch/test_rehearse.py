@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from components.core.errors import ConflictError, RunError
+from components.core.errors import CaseError, ConflictError, RunError
 from components.core.profile import Profile
 from pipelines.launch.caller import Caller
 from pipelines.launch.own_folder import own_folder
@@ -26,6 +26,21 @@ def test_a_second_rehearsal_is_refused_and_leaves_the_first_ones_folder(tmp_path
         f"{tmp_path}/rehearsal/toy: 'rehearsal' must be alone in its folder. Got 'another one under way'. "
         "Wait for its end, or take a profile with another root."
     )
+
+
+@pytest.mark.parametrize("port", ["blobs", "tables", "registry", "endpoints"])
+def test_a_profile_of_the_cloud_is_refused_before_anything_is_there(tmp_path: Path, port: str) -> None:
+    vertex = {"project": "my-project", "region": "europe-west1", "pipeline_root": "gs://my-bucket/runs"}
+    at = {"at": "gs://my-bucket/esteira"} if port in ("blobs", "tables") else {}
+    sections = {port: {"adapter": "google"} | at, "vertex": vertex}
+    profile = Profile.model_validate({"root": str(tmp_path / "root"), **sections})
+    with pytest.raises(CaseError) as caught, own_folder(profile, "toy"):
+        pass
+    assert str(caught.value) == (
+        f"profile: '{port}.adapter' must be local for a rehearsal: it changes nothing elsewhere. Got 'google'. "
+        "Take a local profile."
+    )
+    assert not (tmp_path / "root").exists()
 
 
 def test_each_rehearsal_begins_anew(tmp_path: Path) -> None:

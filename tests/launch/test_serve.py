@@ -15,7 +15,7 @@ import pytest
 
 from components import types
 from components.core.errors import CaseError, SetupError
-from components.core.profile import Profile
+from components.core.profile import Profile, RegistryAddress
 from pipelines.launch import environments, serve
 from pipelines.launch.serve import Wishes
 from tests.conftest import FLIGHTS, REPOSITORY
@@ -48,6 +48,16 @@ def test_the_server_gets_case_root_address_and_limits(profile: Profile, monkeypa
         "ESTEIRA_QUEUE": "256",
         "ESTEIRA_AUTH": "token",
     }
+
+
+def test_models_that_are_elsewhere_are_not_served_from_here(profile: Profile):
+    elsewhere = profile.model_copy(update={"registry": RegistryAddress(adapter="mlflow", at="http://127.0.0.1:5000")})
+    with pytest.raises(CaseError) as caught:
+        serve.prepare(str(FLIGHTS), elsewhere, Wishes())
+    assert str(caught.value) == (
+        "profile: 'registry.adapter' must be local for `esteira serve`. Got 'mlflow'. "
+        "Take a local profile; with endpoints.adapter: google the models are served by Vertex AI."
+    )
 
 
 def test_a_token_is_made_for_each_start_unless_one_is_given(

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from components.adapters.local.registry import MlflowRegistry
 from components.core import artifacts
+from components.core.evaluated import Curve, Evaluation, Slice
 from components.core.model import Model
 from components.register import task
 from components.step import Launch, Result
@@ -56,6 +58,27 @@ def test_an_accepted_model_becomes_a_version_with_its_lineage(here: Toy) -> None
     }
     stored = here.ports.registry.fetch(NAME, 1)
     assert artifacts.verify(stored).digest == artifacts.read_manifest(model).digest
+
+
+def test_the_registry_is_shown_what_the_version_reached(here: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[tuple[str, int, Evaluation]] = []
+    monkeypatch.setattr(MlflowRegistry, "evaluated", lambda _, *given: shown.append(given))
+    model = here.model("m")
+    roc = {"fpr": [0.0, 1.0], "tpr": [0.0, 1.0], "thresholds": [1.0, 0.0]}
+    slices = [{"column": "kind", "value": "p", "rows": 7, "metrics": {"roc_auc": [0.8, 0.7, 0.9], "f1": [None] * 3}}]
+    evaluation = here.evaluation("e", model, roc=roc, slices=slices)
+    register(here, model, evaluation)
+    [(name, version, found)] = shown
+    assert (name, version, found.task, found.metrics) == (NAME, 1, "binary", {"roc_auc": 0.9})
+    assert found.id == artifacts.read_manifest(evaluation).digest
+    assert found.roc == Curve(**roc)
+    assert found.slices == (Slice("kind", "p", 7, {"roc_auc": 0.8}),)
+
+
+def test_a_refused_model_is_shown_to_nobody(here: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MlflowRegistry, "evaluated", lambda *_: pytest.fail("shown"))
+    model = here.model("m")
+    register(here, model, here.evaluation("e", model, accepted=False))
 
 
 def test_the_same_model_keeps_its_version_in_every_later_run(here: Toy) -> None:

@@ -26,6 +26,7 @@ _DECIDED = {
     "regression": {},
 }
 """Metrics of the decisions, of which the schema has a list by threshold."""
+_UNBOUNDED = {"log_loss", "rmse", "mae", "r2"}
 
 
 def schema(task: Task) -> str:
@@ -50,9 +51,16 @@ def part(found: Slice, task: Task) -> dict[str, Any]:
 
 
 def _metrics(task: Task, metrics: Mapping[str, float]) -> dict[str, Any]:
-    made: dict[str, Any] = {theirs: metrics[ours] for ours, theirs in _NAMES[task].items() if ours in metrics}
-    decided = {theirs: metrics[ours] for ours, theirs in _DECIDED[task].items() if ours in metrics}
+    def named(names: Mapping[str, str]) -> dict[str, Any]:
+        return {theirs: _share(ours, metrics[ours]) for ours, theirs in names.items() if ours in metrics}
+
+    made, decided = named(_NAMES[task]), named(_DECIDED[task])
     return made | ({"confidenceMetrics": [decided]} if decided else {})
+
+
+def _share(name: str, value: float) -> float:
+    """Rounding may leave a share a little outside of [0, 1]."""
+    return value if name in _UNBOUNDED else min(1.0, max(0.0, value))
 
 
 def _curve(found: Evaluation) -> list[dict[str, float]]:
