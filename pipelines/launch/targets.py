@@ -80,4 +80,5 @@ def require_bucket(profile: Profile, target: str) -> None:
     if target == "vertex" and profile.blobs.adapter == "google":
         from components.adapters.gcp.blobs import CloudBlobs
 
+        Connected(profile)  # it sets what the profile says of emulators
         CloudBlobs(vertex(profile).pipeline_root).exists("esteira")
