@@ -8,7 +8,8 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from components.streaming.steps import Outputs
 from pipelines.launch.replay import Faults, schedule
 from tests import prism
 
-from .conftest import CLOCK, NAME, OTHER, Stream, messages
+from .conftest import CLOCK, NAME, OTHER, START, Stream, messages
 from .conftest import LATENESS as TOY_LATENESS
 from .test_flights import LATENESS, Flights
 
@@ -201,13 +202,18 @@ def test_bundles_that_are_tried_again_double_nothing(stream: Stream, embedded: N
         assert made[name].equals(rows), name
 
 
-def test_messages_of_pubsub_are_taken_as_ours(stream: Stream, embedded: None) -> None:
+def test_messages_of_pubsub_are_taken_as_ours_and_judged_by_when_it_took_them(stream: Stream, embedded: None) -> None:
     stream.point(stream.register())
-    sent = messages(100)
+    took = datetime.fromtimestamp(START - 2_800, UTC)  # an hour before the events of minute 13
+    sent = [replace(message, arrived=round(took.timestamp() * 1e6)) for message in messages(100)]
     spec = job.Spec(stream.toy.launch.profile, stream.toy.launch.bundle, TOY_LATENESS, first=0)
-    source = beam.Create([PubsubMessage(m.data, dict(m.attributes)) for m in sent], reshuffle=False) | job.in_chunks()
+    theirs = [PubsubMessage(m.data, dict(m.attributes), publish_time=took) for m in sent]
+    source = beam.Create(theirs, reshuffle=False) | beam.Map(job.taken) | job.in_chunks()
     counts = run(spec, source, "FnApiRunner", {})
     made = tables(stream.ports, NAME)
+    assert any(
+        "an hour after the message arrived" in reason for reason in made[f"dead_letter_{NAME}"]["reason"].to_pylist()
+    )
     shutil.rmtree(stream.profile.path("tables"))
     stream.log.append(sent)
     assert counts == {name: count for name, count in asdict(stream.run().counts).items() if count}

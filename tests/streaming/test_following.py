@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
+from google.api_core.exceptions import ServiceUnavailable
 
 from components.adapters.ports import Message
 from components.core import artifacts
@@ -179,9 +181,49 @@ def test_what_does_not_load_or_cannot_be_read_leaves_what_scored(stream: Stream)
     assert "'pointer' must be a pointer's record" in told
 
 
+@pytest.mark.parametrize("error", [ConnectionResetError("reset by peer"), ServiceUnavailable("try again")])  # type: ignore[no-untyped-call]
+def test_what_a_client_lets_through_ends_no_bundle(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fails(*_: object) -> Any:
+        raise error
+
+    worker, sent = Worker(stream), messages(60)
+    stream.point(stream.register())
+    worker.take(sent[:20])
+    for at, (port, method) in enumerate([("endpoints", "pointer"), ("sources", "listing")], 1):
+        with monkeypatch.context() as broken:
+            broken.setattr(getattr(worker._following._ports, port), method, fails)
+            worker.take(sent[20 * at : 20 * at + 20])
+    assert set(worker.versions) == {1}
+    told = f"must be readable. Got '{type(error).__name__}: {error}'. It is looked at again soon. Until then: version 1"
+    assert worker.said[1:] == [f"'pointer' {told} scores.", f"'references' {told} scores."]
+
+
+def test_a_worker_that_cannot_load_what_scored_before_lets_events_wait(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream.point(stream.register())
+    before = Worker(stream)
+    before.take(messages(20))
+    after = Worker(stream).after(before)
+
+    def fails(*_: object) -> Any:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(after._following._ports.endpoints, "pointer", fails)
+    monkeypatch.setattr(following.versions, "follow", fails)
+    assert after._following.steps(after.terms, after.state.seen.largest) is None
+    assert all("no route to host" in text for text in after.said)
+    assert after.said[-1].endswith("Until then: events wait.")
+
+
 def test_messages_and_tables_come_back_from_their_bytes() -> None:
-    sent = [*messages(20), Message(b"\xff\x00", {}), Message(b"", {"id": "ß", "kind": "label"})]
-    assert chunks.messages(chunks.of_messages(sent)) == sent
+    sent = [*messages(20), Message(b"\xff\x00", {}, 5), Message(b"", {"id": "ß", "kind": "label"})]
+    came = chunks.messages(chunks.of_messages(sent))
+    assert came == sent
+    assert [message.arrived for message in came] == [message.arrived for message in sent]
+    assert came[-2].arrived == 5
     assert chunks.count(chunks.of_messages(sent)) == len(sent)
     tables = {"one": pa.table({"a": pa.chunked_array([[1], [None, 3]])}), "two": pa.table({"b": ["x"]})}
     assert chunks.tables(chunks.of_tables(tables)) == tables

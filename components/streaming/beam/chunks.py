@@ -8,18 +8,19 @@ import pyarrow as pa
 
 from components.adapters.ports import Message
 
-_MESSAGES = pa.schema({"data": pa.binary(), "attributes": pa.map_(pa.string(), pa.string())})
+_MESSAGES = pa.schema({"data": pa.binary(), "attributes": pa.map_(pa.string(), pa.string()), "arrived": pa.int64()})
 
 
 def of_messages(messages: Sequence[Message]) -> bytes:
-    columns = [[m.data for m in messages], [list(m.attributes.items()) for m in messages]]
+    attributes = [list(m.attributes.items()) for m in messages]
+    columns = [[m.data for m in messages], attributes, [m.arrived for m in messages]]
     return _bytes(pa.table([pa.array(c, f.type) for c, f in zip(columns, _MESSAGES, strict=True)], schema=_MESSAGES))
 
 
 def messages(chunk: bytes) -> list[Message]:
     table = _table(chunk)
-    data, attributes = (table.column(name).to_pylist() for name in _MESSAGES.names)
-    return [Message(d, dict(a)) for d, a in zip(data, attributes, strict=True)]
+    columns = (table.column(name).to_pylist() for name in _MESSAGES.names)
+    return [Message(data, dict(attributes), arrived) for data, attributes, arrived in zip(*columns, strict=True)]
 
 
 def count(chunk: bytes) -> int:

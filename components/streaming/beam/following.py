@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from components.adapters.ports import Pointer, Ports
 from components.core.case import Case
 from components.core.enrich import Enrichment, reach
-from components.core.errors import EsteiraError
+from components.core.errors import EsteiraError, RunError
 from components.streaming import served as versions
 from components.streaming.judge import NEVER
 from components.streaming.references import References
@@ -102,7 +103,8 @@ class Following:
     def _before(self, terms: Terms) -> Served:
         """What scored the messages before."""
         pointer = Pointer(self._case.name, champion=terms.champion, challenger=terms.challenger, split=terms.percent)
-        return versions.follow(self._ports.registry, self._case, pointer, self._scoring)
+        with _outside("registry"):
+            return versions.follow(self._ports.registry, self._case, pointer, self._scoring)
 
     def _read_for(self, scoring: Served, cases: Mapping[str, Case]) -> dict[str, Enrichment]:
         """The enrichments of both; what cannot be read stays as it was, and what was never read is left out."""
@@ -111,7 +113,8 @@ class Following:
         if now < self._read + RELOAD and needed.keys() <= self._enrichments.keys():
             return {name: self._enrichments[name] for name in needed}
         try:
-            self._enrichments, self._read = self._references.enrichments(needed), now
+            with _outside("references"):
+                self._enrichments, self._read = self._references.enrichments(needed), now
         except EsteiraError as error:
             if not scoring.cases().keys() <= self._enrichments.keys():
                 raise
@@ -126,7 +129,8 @@ class Following:
         self._looked = now
         until = self._scoring.shown() if self._scoring is not None else "events wait"
         try:
-            pointer = self._ports.endpoints.pointer(self._case.name)
+            with _outside("pointer"):
+                pointer = self._ports.endpoints.pointer(self._case.name)
         except EsteiraError as error:
             self._tell(f"{error} Until then: {until}.")
             return
@@ -139,7 +143,8 @@ class Following:
         alone = replace(pointer, challenger=None, split=0)
         for asked in [pointer, alone] if pointer.challenger is not None else [pointer]:
             try:
-                self._wanted = versions.follow(self._ports.registry, self._case, asked, self._wanted)
+                with _outside("registry"):
+                    self._wanted = versions.follow(self._ports.registry, self._case, asked, self._wanted)
                 break
             except EsteiraError as error:
                 self._tell(f"{error} Until then: {until}.")
@@ -149,7 +154,8 @@ class Following:
     def _spared(self, previous: int) -> dict[str, Case]:
         """Whose windows are filled on, so that a rollback takes effect at once."""
         try:
-            version = versions.load(self._ports.registry, self._case, previous)
+            with _outside("registry"):
+                version = versions.load(self._ports.registry, self._case, previous)
         except EsteiraError:  # it scores nothing now: whoever makes it live is told
             return {}
         return {version.enrichment: version.case}
@@ -159,6 +165,18 @@ class Following:
         if text != self._said:
             self._said = text
             self._say(text)
+
+
+@contextmanager
+def _outside(name: str) -> Iterator[None]:
+    """Whatever a client lets through, as ours: an error that ended the bundle would end it again for ever."""
+    try:
+        yield
+    except EsteiraError:
+        raise
+    except Exception as error:
+        told = f"{type(error).__name__}: {error}"
+        raise RunError(name, "be readable", told, "It is looked at again soon.") from error
 
 
 def _told(served: Served) -> str:

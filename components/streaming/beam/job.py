@@ -85,12 +85,19 @@ def from_pubsub(pipeline: beam.Pipeline, subscription: str) -> beam.PCollection:
     """
     from apache_beam.io.gcp.pubsub import ReadFromPubSub
 
-    return pipeline | "read" >> ReadFromPubSub(subscription=subscription, with_attributes=True) | in_chunks()
+    read = ReadFromPubSub(subscription=subscription, with_attributes=True)
+    return pipeline | "read" >> read | "take" >> beam.Map(taken) | in_chunks()
+
+
+def taken(message: Any) -> Message:
+    """Pub/Sub's message as ours. It arrived when Pub/Sub took it."""
+    at = message.publish_time
+    return Message(message.data, message.attributes, None if at is None else round(at.timestamp() * 1e6))
 
 
 @beam.ptransform_fn  # type: ignore[untyped-decorator]  # Beam has no types here
 def in_chunks(messages: beam.PCollection) -> beam.PCollection:
-    """Chunks of messages that came together: Beam's Pub/Sub messages, or ours."""
+    """Chunks of messages that came together."""
     return (
         messages
         | "together" >> beam.BatchElements(min_batch_size=1, max_batch_size=MOST)
