@@ -130,13 +130,17 @@ def schema(
 
 
 @app.command()
-def doctor(profile: ProfileName = "local", as_json: Json = False) -> None:
-    """Say what is installed, which servers and credentials are seen, and what each missing one disables."""
+def doctor(
+    case: Annotated[str, typer.Argument(help="A case, whose topic and resources are looked at as well.")] = "",
+    profile: ProfileName = "local",
+    as_json: Json = False,
+) -> None:
+    """Say what is installed and what the profile's project, buckets, roles and quotas lack, with the remedy of each."""
     from components.core import profile as profiles
     from pipelines.launch import doctor as launch
 
     found = []
-    for check in launch.checks(profiles.load(profile)):
+    for check in launch.checks(profiles.load(profile), *launch.named(case)):
         found.append(check)
         if not as_json:
             sign = {"ok": "✓", "missing": "·", "broken": "✗"}[check.level]

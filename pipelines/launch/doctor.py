@@ -5,48 +5,85 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import socket
 import subprocess
 import sys
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
-from typing import Literal
 
 from components import types
-from components.core.errors import SetupError
+from components.core import case as case_files
+from components.core.case import Operations
+from components.core.errors import EsteiraError, SetupError
 from components.core.profile import Profile
-from pipelines.launch import environments
-
-Level = Literal["ok", "missing", "broken"]
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing looked at. `without` says what its absence disables, and how to mend it."""
-
-    name: str
-    level: Level
-    found: str
-    without: str = ""
+from pipelines.launch import cases, environments
+from pipelines.launch.doctor_check import Check
 
 
-def checks(profile: Profile) -> Iterator[Check]:
-    """Each check as it is made, the ones without which nothing runs first."""
+def checks(profile: Profile, case: str = "", operations: Operations | None = None) -> Iterator[Check]:
+    """Each check as it is made, the ones without which nothing runs first; then what the profile has elsewhere."""
+    yield from _here(profile)
+    yield from _elsewhere(profile, case, operations)
+
+
+def named(case: str) -> tuple[str, Operations] | tuple[()]:
+    """What `checks` takes of a case on the command line; nothing for none. Raises CaseError."""
+    if not case:
+        return ()
+    found = case_files.load(cases.find(case))
+    return found.name, found.operations()
+
+
+def _here(profile: Profile) -> Iterator[Check]:
     yield _platform()
     for image, name in environments.NAMES.items():
         yield _environment(image, name)
     yield _root(profile)
     yield _tracking(profile)
     yield _tool("docker or podman", ("docker", "podman"), "no runs over container images; environments serve")
-    yield _variable("PUBSUB_EMULATOR_HOST", "no local Pub/Sub; the pipelines here do not need it")
-    yield _variable("STORAGE_EMULATOR_HOST", "no local Cloud Storage; the pipelines here do not need it")
-    yield _credentials()
     yield _address("mail relay", profile.alerts.smtp, "no alerts by mail")
     yield _webhook(profile)
+
+
+def _elsewhere(profile: Profile, case: str, operations: Operations | None) -> Iterator[Check]:
+    from pipelines.launch import doctor_google, doctor_needs
+
+    for name, address in profile.emulators.variables().items():
+        yield _listens(name, address)
+    if doctor_google.wanted(profile):
+        yield from doctor_google.checks(profile, case, operations)
+    elif not doctor_needs.services(profile):
+        yield _variable("PUBSUB_EMULATOR_HOST", "no local Pub/Sub; the pipelines here do not need it")
+        yield _variable("STORAGE_EMULATOR_HOST", "no local Cloud Storage; the pipelines here do not need it")
+        yield _credentials()
+    for target, section in (("vertex", profile.vertex), ("kubeflow", profile.kubeflow)):
+        if section is not None:
+            yield _target(profile, target)
+
+
+def _target(profile: Profile, target: str) -> Check:
+    """A target that is asked for its runs: reachable, with credentials that it takes."""
+    from pipelines.launch import targets
+
+    try:
+        targets.runs(profile, target).probe()
+    except EsteiraError as error:
+        return Check(target, "broken", str(error), f"no runs there. {error.remedy}")
+    return Check(target, "ok", "answers, and shows its runs")
+
+
+def _listens(name: str, address: str) -> Check:
+    """Whether anybody takes a connection there."""
+    host, _, port = address.rpartition("/")[2].rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=3):
+            return Check(name, "ok", address)
+    except (OSError, ValueError) as error:
+        return Check(name, "broken", f"{address}: {error}", "start it, as `make servers` does")
 
 
 def _platform() -> Check:
@@ -93,6 +130,8 @@ def _tracking(profile: Profile) -> Check:
     address = profile.tracking
     if address.adapter == "none":
         return Check("tracking", "missing", "switched off", "no experiment runs are logged")
+    if address.adapter == "google":
+        return Check("tracking", "ok", f"Vertex Experiments{', ' if address.at else ''}{address.at}")
     if not address.at.startswith(("http://", "https://")):
         return Check("tracking", "ok", address.at or f"SQLite under {profile.root}")
     return _address("tracking", address.at, "trainings succeed, but are not logged")

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,8 @@ class Request:
     query: Mapping[str, str]
     headers: Mapping[str, str]
     body: bytes
+    every: Mapping[str, list[str]] = field(default_factory=dict)
+    """The query's values of each name, where one may stand several times."""
 
     def json(self) -> Any:
         try:
@@ -97,6 +99,7 @@ def serving(service: Service, port: int = 0) -> Iterator[Server]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # else each answer on a kept connection waits 40 ms
 
         def handle_one_request(self) -> None:
             try:
@@ -111,7 +114,8 @@ def serving(service: Service, port: int = 0) -> Iterator[Server]:
             place = urlsplit(self.path)
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             query = dict(parse_qsl(place.query, keep_blank_values=True))
-            request = Request(self.command, place.path, query, dict(self.headers), body)
+            every = parse_qs(place.query, keep_blank_values=True)
+            request = Request(self.command, place.path, query, dict(self.headers), body, every)
             with server.lock:
                 server.seen.append(request)
                 fault = server.fault(request)
