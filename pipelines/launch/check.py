@@ -21,6 +21,7 @@ from components.core.features import Transform
 from components.ingest.dead_letter import DeadLetter
 
 SAMPLE_ROWS = 20_000
+Say = Callable[[str], None]
 
 
 def check(folder: Path, ports: Ports) -> Iterator[str]:
@@ -61,14 +62,9 @@ def check(folder: Path, ports: Ports) -> Iterator[str]:
 
 
 def _read(
-    ports: Ports,
-    source: Source,
-    columns: dict[str, Column],
-    scratch: Path,
-    most: int | None,
-    say: Callable[[str], None],
+    ports: Ports, source: Source, columns: dict[str, Column], scratch: Path, most: int | None, say: Say
 ) -> pa.Table:
-    """Good rows of a source, at least `most` where it has so many; None: all. `say` is told what a stored table costs."""
+    """Good rows of a source, at least `most` where it has so many; None: all. `say` is told what they cost."""
     dead = DeadLetter(scratch / "dead")
     intake = Intake(source, columns, ports.sources.listing(source.address), dead, say)
     tables: list[pa.Table] = []
@@ -80,7 +76,7 @@ def _read(
     return pa.concat_tables(tables)
 
 
-def _events(made: Case, ports: Ports, scratch: Path, say: Callable[[str], None]) -> pa.Table:
+def _events(made: Case, ports: Ports, scratch: Path, say: Say) -> pa.Table:
     """A sample of events as ingest makes them, sorted by time."""
     table = _read(ports, made.source, made.columns, scratch, SAMPLE_ROWS, say)[:SAMPLE_ROWS]
     for name in made.require:

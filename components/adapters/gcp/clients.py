@@ -49,8 +49,8 @@ def emulated(variable: str) -> bool:
     return bool(os.environ.get(variable))
 
 
-def bigquery_client(project: str | None) -> Any:
-    """A client of BigQuery, of the credentials' project where none is named; nobody in particular to the emulator."""
+def bigquery_client(project: str) -> Any:
+    """A client of BigQuery; nobody in particular to the emulator."""
     made: Callable[..., Any] = load("bigquery").Client
     credentials = _nobody() if emulated(BIGQUERY_EMULATOR) else None
     return _with_credentials("BigQuery", lambda: made(project=project, credentials=credentials))

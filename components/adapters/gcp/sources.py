@@ -20,7 +20,7 @@ from components.adapters.ports import Bounds, Listed, Scan
 from components.core.addresses import QUERY, TABLE
 from components.core.artifacts import sha256
 from components.core.columns import ColumnType
-from components.core.errors import DataError
+from components.core.errors import DataError, SetupError
 
 DEADLINE = 120.0
 _PROJECT = r"(?P<project>([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9])"
@@ -47,13 +47,14 @@ class BigQuerySources:
     Parameters
     ----------
     project
-        Whose jobs and read sessions they are: who pays. Empty: the table's own, or the credentials'.
+        Whose jobs and read sessions they are: who pays. Empty: the table's own.
     most_bytes
         What one source may be billed for.
     """
 
     def __init__(self, project: str, most_bytes: int = MOST_BYTES) -> None:
         self._project, self._most = project, most_bytes
+        self._clients: dict[str, Any] = {}
 
     def listing(self, path: str) -> list[Listed]:
         """One: its token changes with the content of all tables that it reads; "" where nobody can say so."""
@@ -61,8 +62,9 @@ class BigQuerySources:
             if path.startswith(TABLE):
                 found = self._table(path)
                 return [Listed(path, int(found.num_bytes or 0), _token([found]))]
-            dry = self._dry(*_asked(path))
-            referenced = [self._client.get_table(name, **_calls()) for name in dry.referenced_tables]
+            client = self._client(path)
+            dry = _query(client, *_asked(path), dry_run=True)
+            referenced = [client.get_table(name, **_calls()) for name in dry.referenced_tables]
             token = "" if _VOLATILE.search(_asked(path)[0]) else _token(referenced)
             return [Listed(path, int(dry.total_bytes_processed or 0), token)]
 
@@ -77,12 +79,13 @@ class BigQuerySources:
             where = restriction(found.schema, bounds)
             text = f"SELECT {', '.join(f'`{name}`' for name in columns)} FROM {found.rows}"  # noqa: S608  # names by strict pattern; the query is the case's own
             text += f" WHERE {where}" if where else ""
-            size = int(self._dry(text, found.values).total_bytes_processed or 0)
+            client = self._client(listed.path)
+            size = int(_query(client, text, found.values, dry_run=True).total_bytes_processed or 0)
             if found.stored is not None:
                 session = self._session(found.stored, list(columns), where)
                 size, batches = size or session.bytes, session.batches()
             else:
-                batches = self._queried(text, found.values)
+                batches = self._queried(client, text, found.values)
         self._check_cost(size, listed.path)
         return Scan(size, self._told(batches, listed.path))
 
@@ -93,7 +96,8 @@ class BigQuerySources:
 
     def _query_of(self, path: str) -> _Found:
         text, values = _asked(path)
-        return _Found(self._dry(text, values).schema, f"(\n{text}\n)", values)
+        dry = _query(self._client(path), text, values, dry_run=True)
+        return _Found(dry.schema, f"(\n{text}\n)", values)
 
     def _check_cost(self, size: int, path: str) -> None:
         if size > self._most:
@@ -114,27 +118,12 @@ class BigQuerySources:
         path = f"projects/{stored.project}/datasets/{stored.dataset_id}/tables/{stored.table_id}"
         return Session(self._reading, project, path, columns, where)
 
-    def _queried(self, text: str, values: Mapping[str, Any]) -> Iterator[pa.RecordBatch]:
-        job = self._query(text, values, maximum_bytes_billed=self._most)
-        found = job.result(**_calls())
+    def _queried(self, client: Any, text: str, values: Mapping[str, Any]) -> Iterator[pa.RecordBatch]:
+        found = _query(client, text, values, maximum_bytes_billed=self._most).result(**_calls())
         yield from found.to_arrow_iterable(bqstorage_client=None if emulated(BIGQUERY_EMULATOR) else self._reading)
 
-    def _dry(self, text: str, values: Mapping[str, Any]) -> Any:
-        return self._query(text, values, dry_run=True, use_query_cache=False)
-
-    def _query(self, text: str, values: Mapping[str, Any], **settings: Any) -> Any:
-        """Where it runs, BigQuery sees from its tables."""
-        from google.cloud.bigquery import QueryJobConfig
-
-        config = QueryJobConfig(query_parameters=sql.parameters(values), **settings)
-        return self._client.query(text, job_config=config, job_retry=None, **_calls())
-
     def _table(self, path: str) -> Any:
-        name = path.removeprefix(TABLE)
-        if not _NAME.fullmatch(name):
-            remedy = "Name it so in the case's source."
-            raise DataError("source", f"be {TABLE}project.dataset.table", path, remedy)
-        return self._client.get_table(name, **_calls())
+        return self._client(path).get_table(path.removeprefix(TABLE), **_calls())
 
     @contextmanager
     def _translated(self, path: str) -> Iterator[None]:
@@ -160,13 +149,35 @@ class BigQuerySources:
             return DataError("source", "exist", text, "Check its name, and that this account may see it.", where=shown)
         return DataError("source", "be a query that BigQuery runs", text, "Mend it in the case.", where=shown)
 
-    @cached_property
-    def _client(self) -> Any:
-        return bigquery_client(self._project or None)
+    def _client(self, path: str) -> Any:
+        """Of whoever pays. Raises DataError for an address that names no table, SetupError where nobody is named."""
+        project = self._project
+        if path.startswith(TABLE):
+            found = _NAME.fullmatch(path.removeprefix(TABLE))
+            if not found:
+                remedy = "Name it so in the case's source."
+                raise DataError("source", f"be {TABLE}project.dataset.table", path, remedy)
+            project = project or found["project"]
+        if not project:
+            remedy = "Write it into the profile."
+            raise SetupError(
+                "bigquery.project", "name the project that pays for queries", project, remedy, where="profile"
+            )
+        if project not in self._clients:
+            self._clients[project] = bigquery_client(project)
+        return self._clients[project]
 
     @cached_property
     def _reading(self) -> Any:
         return read_client()
+
+
+def _query(client: Any, text: str, values: Mapping[str, Any], **settings: Any) -> Any:
+    """A query's job, begun; where it runs, BigQuery sees from its tables."""
+    from google.cloud.bigquery import QueryJobConfig
+
+    config = QueryJobConfig(query_parameters=sql.parameters(values), **settings)
+    return client.query(text, job_config=config, job_retry=None, **_calls())
 
 
 def _calls() -> dict[str, Any]:

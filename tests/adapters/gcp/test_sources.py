@@ -236,3 +236,16 @@ def test_a_profile_reads_files_and_tables(tmp_path: Path):
         sources.scan(sources.listing("a.csv")[0], COLUMNS)
     with pytest.raises(DataError, match="must be bigquery://project"):
         sources.listing("bigquery://nothing")
+
+
+def test_without_anybody_who_pays_a_query_is_not_asked():
+    with pytest.raises(SetupError) as caught:
+        BigQuerySources("").listing(addresses.of_query("SELECT 1", {}))
+    assert str(caught.value) == (
+        "profile: 'bigquery.project' must name the project that pays for queries. Got ''. Write it into the profile."
+    )
+
+
+@server
+def test_a_tables_own_project_pays_where_nobody_else_is_named(events):
+    assert len(codes(scanned(BigQuerySources(""), events))) == 4
