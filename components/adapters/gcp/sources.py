@@ -62,10 +62,11 @@ class BigQuerySources:
             if path.startswith(TABLE):
                 found = self._table(path)
                 return [Listed(path, int(found.num_bytes or 0), _token([found]))]
+            asked = _asked(path)
             client = self._client(path)
-            dry = _query(client, *_asked(path), dry_run=True)
+            dry = _query(client, *asked, dry_run=True)
             referenced = [client.get_table(name, **_calls()) for name in dry.referenced_tables]
-            token = "" if _VOLATILE.search(_asked(path)[0]) else _token(referenced)
+            token = "" if _VOLATILE.search(asked[0]) else _token(referenced)
             return [Listed(path, int(dry.total_bytes_processed or 0), token)]
 
     def open(self, listed: Listed) -> IO[bytes]:
