@@ -1,0 +1,54 @@
+"""A driver of fault schedules for all tests of one worker: it imports for seconds, and prepares each scene once."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+class Driver:
+    """A process that plays what it is asked for."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def play(self, **order: Any) -> list[dict[str, Any]]:
+        """The outcomes of the schedules; see `tests.faults.schedules`."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        assert line, "the driver has ended"
+        found: list[dict[str, Any]] = json.loads(line)
+        return found
+
+
+@pytest.fixture(scope="session")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
+    errors = tmp_path_factory.mktemp("driver") / "errors.log"
+    with (
+        open(errors, "w", encoding="utf-8") as log,
+        subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-m", "tests.faults.schedules", "--serve"],
+            cwd=REPOSITORY,
+            env=os.environ | {"PYTHONPATH": str(REPOSITORY), "OPENBLAS_NUM_THREADS": "1"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        ) as process,
+    ):
+        yield Driver(process)
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.wait() == 0, errors.read_text(encoding="utf-8")[-3000:]
