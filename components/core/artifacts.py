@@ -128,10 +128,9 @@ def publish(
     parts = tuple(sorted(partitions, key=lambda p: p.key))
     others = tuple(sorted(files, key=lambda f: f.path))
     pairs = schema_pairs(schema) if schema is not None else []
-    content = [kind, pairs, [[p.key, p.digest] for p in parts], [[f.path, f.sha256] for f in others]]
     manifest = Manifest(
         kind,
-        sha256(json.dumps(content).encode()),
+        _digest(kind, pairs, parts, others),
         sum(p.rows for p in parts) + sum(f.rows for f in others),
         tuple((name, kind_) for name, kind_ in pairs),
         parts,
@@ -141,6 +140,11 @@ def publish(
     body = json.dumps(asdict(manifest), indent=1, sort_keys=True, allow_nan=False)
     atomic_write(root / MANIFEST, body.encode())
     return manifest
+
+
+def _digest(kind: str, pairs: Iterable[Iterable[str]], parts: Iterable[Partition], others: Iterable[File]) -> str:
+    named = [[p.key, p.digest] for p in parts], [[f.path, f.sha256] for f in others]
+    return sha256(json.dumps([kind, [list(pair) for pair in pairs], *named]).encode())
 
 
 def read_manifest(root: Path, kind: str | None = None) -> Manifest:
@@ -204,10 +208,15 @@ def read_named(root: Path, manifest: Manifest, name: str) -> bytes:
 
 
 def verify(root: Path, kind: str | None = None) -> Manifest:
-    """Reads every file once; the manifest, if all are as it says."""
+    """Reads every file once; the manifest, if all are as it says and its digest is theirs."""
     manifest = read_manifest(root, kind)
     for file in manifest.all_files():
         read_verified(root, file)
+    found = _digest(manifest.kind, manifest.schema, manifest.partitions, manifest.files)
+    if found != manifest.digest:
+        raise ArtifactError(
+            MANIFEST, f"have the digest of what it names, {found}", manifest.digest, _REMEDY, where=str(root)
+        )
     return manifest
 
 

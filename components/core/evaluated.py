@@ -6,12 +6,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from components.core import artifacts
 from components.core.errors import ArtifactError
-from components.core.metrics import Task
 from components.core.verdict import FILE
+
+if TYPE_CHECKING:
+    from components.core.metrics import Task
 
 
 @dataclass(frozen=True)

@@ -133,6 +133,21 @@ def test_an_altered_shard_is_refused(data: bytes, tmp_path: Path) -> None:
         shards.read_all(tmp_path, manifest)
 
 
+def test_a_manifest_that_was_changed_with_its_file_is_refused_for_its_digest(tmp_path: Path) -> None:
+    file = artifacts.write_file(tmp_path, "model.onnx", b"ours")
+    before = artifacts.publish(tmp_path, "model", files=[file])
+    evil = artifacts.write_file(tmp_path, "model.onnx", b"evil")
+    after = artifacts.publish(tmp_path, "model", files=[evil])
+    path = tmp_path / artifacts.MANIFEST
+    path.write_text(path.read_text().replace(after.digest, before.digest))
+    with pytest.raises(ArtifactError) as caught:
+        artifacts.verify(tmp_path, "model")
+    assert str(caught.value) == (
+        f"{tmp_path}: '{artifacts.MANIFEST}' must have the digest of what it names, {after.digest}. "
+        f"Got '{before.digest}'. Delete the directory and run the step again."
+    )
+
+
 def test_a_copy_of_an_altered_artifact_is_none(tmp_path: Path) -> None:
     manifest = written(tmp_path / "a", table(25))
     (tmp_path / "a" / manifest.partitions[0].shards[1].path).write_bytes(b"x")

@@ -9,10 +9,12 @@ GoogleCloudAiplatformV1SchemaModelevaluationMetrics… in the API's discovery do
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from components.core.evaluated import Evaluation, Slice
-from components.core.metrics import Task
+
+if TYPE_CHECKING:
+    from components.core.metrics import Task
 
 _AT = "gs://google-cloud-aiplatform/schema/modelevaluation/{}_metrics_1.0.0.yaml"
 _NAMES = {
