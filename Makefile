@@ -18,6 +18,7 @@ GCS_PORT ?= 4443
 BIGQUERY_PORT ?= 9050
 BIGQUERY_READ_PORT ?= 9060
 VERTEX_PORT ?= 8074
+MLFLOW_PORT ?= 5055
 
 # The bucket and the dataset that the emulators begin with.
 export POST := import sys, urllib.request as r; r.urlopen(r.Request(sys.argv[1], sys.argv[2].encode(), {"Content-Type": "application/json"}))
@@ -44,7 +45,7 @@ check: $(VENVS)/dev/.stamp ## ruff, mypy --strict, import-linter
 	$(VENVS)/dev/bin/mypy
 	$(VENVS)/dev/bin/lint-imports
 
-servers: .tools/prism .tools/fake-gcs-server $(VENVS)/bqemulator/.stamp $(VENVS)/dev/.stamp $(VENVS)/server/.stamp ## start what some tests need, until `make servers-stop`: Beam's job service, emulators of Pub/Sub, Cloud Storage and BigQuery, a server that stands for Vertex AI
+servers: .tools/prism .tools/fake-gcs-server $(VENVS)/bqemulator/.stamp $(VENVS)/bench-mlflow/.stamp $(VENVS)/dev/.stamp $(VENVS)/server/.stamp ## start what some tests need, until `make servers-stop`: Beam's job service, MLflow, emulators of Pub/Sub, Cloud Storage and BigQuery, and what stands for Vertex AI
 	mkdir -p .tools/run/pubsub
 	.tools/prism --job_port $(PRISM_PORT) --web_port 0 --serve_http=false >.tools/run/prism.log 2>&1 & echo $$! >.tools/run/prism.pid
 	set -m; gcloud beta emulators pubsub start --project=esteira --host-port=127.0.0.1:$(PUBSUB_PORT) \
@@ -55,7 +56,11 @@ servers: .tools/prism .tools/fake-gcs-server $(VENVS)/bqemulator/.stamp $(VENVS)
 	  --rest-port $(BIGQUERY_PORT) --grpc-port $(BIGQUERY_READ_PORT) >.tools/run/bigquery.log 2>&1 & echo $$! >.tools/run/bigquery.pid
 	STORAGE_EMULATOR_HOST=http://127.0.0.1:$(GCS_PORT) PYTHONPATH=$(CURDIR) $(VENVS)/dev/bin/python -m tests.servers.google $(VERTEX_PORT) \
 	  >.tools/run/vertex.log 2>&1 & echo $$! >.tools/run/vertex.pid
-	for port in $(PRISM_PORT) $(PUBSUB_PORT) $(GCS_PORT) $(BIGQUERY_PORT) $(BIGQUERY_READ_PORT) $(VERTEX_PORT); do \
+	rm -rf .tools/run/mlflow && mkdir .tools/run/mlflow
+	set -m; MLFLOW_DISABLE_TELEMETRY=true $(VENVS)/bench-mlflow/bin/python -m mlflow server --host 127.0.0.1 --port $(MLFLOW_PORT) --workers 1 \
+	  --backend-store-uri sqlite:///$(CURDIR)/.tools/run/mlflow/mlflow.db --artifacts-destination $(CURDIR)/.tools/run/mlflow/artifacts \
+	  >.tools/run/mlflow.log 2>&1 & echo $$! >.tools/run/mlflow.pid
+	for port in $(PRISM_PORT) $(PUBSUB_PORT) $(GCS_PORT) $(BIGQUERY_PORT) $(BIGQUERY_READ_PORT) $(VERTEX_PORT) $(MLFLOW_PORT); do \
 	  for try in {1..600}; do (: </dev/tcp/127.0.0.1/$$port) 2>/dev/null && continue 2; sleep 0.1; done; exit 1; done
 	$(PYTHON) -c "$$POST" http://127.0.0.1:$(GCS_PORT)/storage/v1/b '{"name": "esteira"}'
 	$(PYTHON) -c "$$POST" http://127.0.0.1:$(BIGQUERY_PORT)/bigquery/v2/projects/esteira/datasets '{"datasetReference": {"datasetId": "esteira"}}'
@@ -65,6 +70,7 @@ servers-stop: ## stop what `make servers` started
 	@-kill "$$(cat .tools/run/gcs.pid)"
 	@-kill "$$(cat .tools/run/bigquery.pid)"
 	@-kill "$$(cat .tools/run/vertex.pid)"
+	@-kill -- "-$$(cat .tools/run/mlflow.pid)"  # with its workers
 	@-kill -- "-$$(cat .tools/run/pubsub.pid)"  # gcloud's own process group: the emulator is its child
 
 setup: $(VENVS)/launcher/.stamp $(VENVS)/pipeline/.stamp $(VENVS)/validate/.stamp $(VENVS)/server/.stamp ## the environments of the steps
@@ -138,6 +144,9 @@ submit: $(VENVS)/launcher/.stamp ## release/'s PIPELINE of CASE to TO, once for 
 
 schedule: $(VENVS)/launcher/.stamp ## the schedules on TO as CASE wants them
 	$(VENVS)/launcher/bin/esteira schedule apply "$$CASE" --to "$$TO" --profile "$$PROFILE"
+
+smoke-google: $(VENVS)/launcher/.stamp ## docs/unproven.md's commands in a project of your own (PROJECT, REGION, BUCKET); FLAGS=--dry-run prints them
+	$(VENVS)/launcher/bin/python -m pipelines.launch.smoke $(FLAGS)
 
 cache-load: ## the packages that the archive at CACHE holds, if it is there
 	infra/cloudbuild/store.sh load-if-there "$${UV_CACHE_DIR:-$$HOME/.cache/uv}" "$$CACHE"
@@ -229,4 +238,4 @@ data/nycflights13/.stamp: $(VENVS)/launcher/.stamp
 	$(VENVS)/launcher/bin/python -m pipelines.launch.sample_data data/nycflights13
 	touch $@
 
-.PHONY: help run run-fast test check setup data servers servers-stop golden docs bench soak images base-image images-able test-images push compile golden-check release release-check release-keep release-fetch submit schedule cache-load cache-save lock clean
+.PHONY: help run run-fast test check setup data servers servers-stop golden docs bench soak images base-image images-able test-images push compile golden-check release release-check release-keep release-fetch submit schedule smoke-google cache-load cache-save lock clean
