@@ -91,6 +91,8 @@ class Context:
 
 
 bundle_path, fetch_bundle = bundles.path, bundles.fetch
+NO_RESOURCES = b'{"resources": []}'
+"""A GcpResources message that names no job: nothing to show, nothing to resume."""
 
 
 def operations_path(digest: str) -> str:

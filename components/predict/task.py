@@ -1,12 +1,15 @@
-"""Scores rows with the champion into the table of predictions, a period at a time."""
+"""Scores rows with the champion into the table of predictions, a period at a time.
+
+Where the profile names a runner of Beam's that has workers of its own, they score the periods; else this process does.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import shutil
 from pathlib import Path
-from typing import cast
+from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -15,14 +18,12 @@ from components.adapters import live
 from components.adapters.live import Live
 from components.adapters.ports import Blobs, Tables
 from components.core import arrow, artifacts, events, shards, watermark
-from components.core.arrow import ARROW, columns_of
-from components.core.artifacts import Manifest
-from components.core.columns import ColumnType
+from components.core.artifacts import Manifest, Partition
 from components.core.errors import ConflictError, DataError
-from components.core.shards import PartitionWriter
+from components.predict.score import Spec, period, schema
 
-LABEL = "_label"
-_KEPT = (events.ENTITY, events.EVENT_TIME)
+_JOB = "job"
+"""The folder beside the predictions of what a job says of itself."""
 _ATTEMPTS = 10
 
 
@@ -35,6 +36,7 @@ def run(
     purpose: str = "train",
     start: str = "",
     stop: str = "",
+    gcp_resources: str = "",
 ) -> step.Result:
     """Predicts the enriched rows at `score` with the pointer's champion.
 
@@ -42,15 +44,22 @@ def run(
     ----------
     purpose
         "predict" moves the watermark behind the rows, unless `start` or `stop` names a window outright.
+    gcp_resources
+        The file in which a cloud's job is named; "" where nobody asks.
     """
     moves = purpose == "predict" and not start and not stop
-    return step.perform(
+    resources = Path(gcp_resources) if gcp_resources else None
+    result = step.perform(
         "predict",
         launch,
-        lambda context: work(context, moves=moves),
+        lambda context: work(context, moves=moves, resources=resources),
         inputs={"score": score},
         outputs={"predictions": predictions},
+        clears=False,
     )
+    if resources and not resources.is_file():  # Kubeflow wants every declared file
+        artifacts.atomic_write(resources, step.NO_RESOURCES)
+    return result
 
 
 def table_name(case: str) -> str:
@@ -58,21 +67,19 @@ def table_name(case: str) -> str:
     return f"predictions_{case.replace('-', '_')}"
 
 
-def work(context: step.Context, *, moves: bool) -> step.Result:
+def work(context: step.Context, *, moves: bool, resources: Path | None = None) -> step.Result:
     root, out = context.inputs["score"], context.outputs["predictions"]
     manifest = artifacts.read_manifest(root, "enriched")
     champion = _champion(context, manifest)
     if champion is None or not manifest.rows:
+        context.clear()
         artifacts.publish(out, "predictions", schema=schema(manifest))
         why = "there is no champion" if champion is None else "no new rows"
         return step.Result(manifest.rows, 0, f"Nothing to predict: {why}", {"table": "", "resource": ""})
-    partitions = []
-    for partition in manifest.partitions:
-        writer = PartitionWriter(out, partition.key, schema(manifest), time=events.EVENT_TIME)
-        for scored in _scored(root, manifest, partition.key, champion):
-            writer.write(scored)
-        partitions.append(writer.close())
-        context.say(f"{partition.key}: {partition.rows:,} rows by version {champion.version}")
+    if context.profile.jobs.runner == "FnApiRunner":  # a job would be this process, after the seconds of its start
+        partitions = _here(context, manifest, champion)
+    else:
+        partitions = _by_job(context, manifest, champion.version, resources)
     made = artifacts.publish(out, "predictions", schema=schema(manifest), partitions=partitions)
     # The table changes only once every row has been scored.
     table, span = table_name(context.case.name), _span(manifest)
@@ -102,33 +109,37 @@ def _champion(context: step.Context, manifest: Manifest) -> Live | None:
     return champion
 
 
-def schema(manifest: Manifest) -> pa.Schema:
-    """The columns of predictions of these enriched rows; the label's type is theirs."""
-    label = pa.string() if dict(manifest.schema)[LABEL] == "string" else pa.float64()
-    return pa.schema(
-        [
-            (events.ENTITY, pa.string()),
-            (events.EVENT_TIME, ARROW["timestamp"]),
-            ("version", pa.int64()),
-            ("score", pa.float64()),
-            ("decision", pa.string()),
-            (LABEL, label),
-            (events.LABEL_TIME, ARROW["timestamp"]),
-        ]
-    )
+def _here(context: step.Context, manifest: Manifest, champion: Live) -> list[Partition]:
+    """Every period, one after the other."""
+    context.clear()
+    found = []
+    for partition in manifest.partitions:
+        found.append(period(context.inputs["score"], manifest, partition.key, champion, context.outputs["predictions"]))
+        context.say(f"{partition.key}: {partition.rows:,} rows by version {champion.version}")
+    return found
 
 
-def _scored(root: Path, manifest: Manifest, key: str, champion: Live) -> Iterator[pa.Table]:
-    types = cast(dict[str, ColumnType], dict(champion.scorer.model.inputs))
-    for rows in shards.read_tables(root, manifest, partitions=[key]):
-        found = champion.scorer.predict(columns_of(rows, types))
-        kept = {name: rows.column(name) for name in (*_KEPT, LABEL, events.LABEL_TIME)}
-        made = {
-            "version": pa.array(np.full(rows.num_rows, champion.version, np.int64)),
-            "score": pa.array(found.score),
-            "decision": pa.array(found.decision, pa.string()),
-        }
-        yield pa.table(kept | made).select(schema(manifest).names)
+def _by_job(context: step.Context, manifest: Manifest, version: int, resources: Path | None) -> list[Partition]:
+    """Every period, by the workers of the profile's runner."""
+    from components.predict import job
+
+    root, out = (os.fspath(path.resolve()) for path in (context.inputs["score"], context.outputs["predictions"]))
+    spec = Spec(context.launch.profile, context.case.name, version, root, out, job=f"{out}/{_JOB}")
+    keys = [partition.key for partition in manifest.partitions]
+    context.say(f"{len(keys)} periods on {context.profile.jobs.runner}")
+    beam = job.build(spec, keys)
+
+    def begin(pipeline: Any) -> None:
+        context.clear()  # only now is it known that no job before this one is to be followed
+        Path(spec.job).mkdir()
+        beam(pipeline)
+
+    name = f"predict-{context.launch.job}"
+    context.ports.jobs.run(begin, name=name, key=job.key(spec, manifest.digest), resources=resources)
+    found = job.outcomes(spec, keys)
+    if context.profile.jobs.runner != "DataflowRunner":  # there a task that is tried again finds the job, and reads it
+        shutil.rmtree(spec.job)
+    return found
 
 
 def _span(manifest: Manifest) -> tuple[str, str]:

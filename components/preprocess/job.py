@@ -16,11 +16,12 @@ from typing import Any
 
 import apache_beam as beam
 
+from components.adapters.mounted import store
 from components.core import case, errors
 from components.core.artifacts import atomic_write
 from components.core.errors import EsteiraError
 from components.preprocess.period import Outcome, Worker
-from components.preprocess.place import Place, store
+from components.preprocess.place import Place
 from components.preprocess.plan import Element, Spec
 
 _OUTCOMES = "outcomes.json"

@@ -10,13 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from components.adapters.ports import Blobs
+from components.adapters.mounted import store
 from components.core import artifacts
 from components.core.artifacts import File, atomic_write
 from components.preprocess.period import Outcome
 from components.preprocess.plan import PUBLISHED, Element, Spec
 
-MOUNT = "/gcs/"
 _FETCHED, _BROUGHT = ("events", "references"), ("features", "holdout", "score", "job")
 
 
@@ -69,12 +68,3 @@ class Place:
                 here = Path(getattr(self.spec, name)) / file.path
                 far.write(file.path, here.read_bytes())
                 here.unlink()
-
-
-def store(path: str) -> Blobs | None:
-    """Cloud Storage where it would be mounted at this path, and is not."""
-    if not path.startswith(MOUNT) or Path(MOUNT).is_dir():
-        return None
-    from components.adapters.gcp.blobs import CloudBlobs
-
-    return CloudBlobs(f"gs://{path.removeprefix(MOUNT)}")

@@ -18,8 +18,6 @@ from components.preprocess import show
 from components.preprocess.period import Outcome
 from components.preprocess.plan import PUBLISHED, Element, Spec
 
-NO_RESOURCES = b'{"resources": []}'
-"""A GcpResources message that names no job: nothing to show, nothing to resume."""
 READS = (
     "columns",
     "entity_id",
@@ -62,7 +60,7 @@ def run(
         clears=False,
     )
     if resources and not resources.is_file():  # Kubeflow wants every declared file
-        artifacts.atomic_write(resources, NO_RESOURCES)
+        artifacts.atomic_write(resources, step.NO_RESOURCES)
     return result
 
 
