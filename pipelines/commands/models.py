@@ -134,6 +134,26 @@ def models_rollback(
     _released(name, profile, change, dry_run=dry_run, as_json=as_json)
 
 
+@app.command("monitor")
+def models_monitor(
+    case: Case,
+    version: Annotated[int | None, typer.Option("--version", help="A version; none: the champion.")] = None,
+    profile: ProfileName = "local",
+    as_json: Json = False,
+) -> None:
+    """Make the case's monitor in Vertex AI Model Monitoring (in preview), or bring it to what the case says now."""
+    from components.core import profile as profiles
+    from pipelines.launch import monitors as launch
+    from pipelines.launch import tables
+
+    with tables.waiting("Vertex AI"):
+        name, done, chosen = launch.put(profiles.load(profile), case, version)
+    if as_json:
+        echo_json({"monitor": name, "done": done, "version": chosen})
+    else:
+        typer.echo(f"{name}: {done}, of version {chosen}")
+
+
 def case_ports(case: str, profile: str) -> tuple[str, Ports]:
     from pipelines.launch import models as launch
 

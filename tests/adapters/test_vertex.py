@@ -20,6 +20,9 @@ runs = vertex.load("services.pipeline_service").PipelineServiceClient
 schedules = vertex.load("services.schedule_service").ScheduleServiceClient
 services = {name.split(".")[4] for name in sys.modules if name.startswith("google.cloud.aiplatform_v1.services.")}
 assert services == {"pipeline_service", "schedule_service"}, services
+vertex.load("services.model_monitoring_service", vertex.PREVIEW)
+previews = {name.split(".")[4] for name in sys.modules if name.startswith("google.cloud.aiplatform_v1beta1.services.")}
+assert previews == {"model_monitoring_service"}, previews
 assert "google.cloud.aiplatform" not in sys.modules
 from google.cloud import aiplatform_v1
 assert aiplatform_v1.PipelineServiceClient is runs

@@ -21,7 +21,7 @@ from components.core.errors import CaseError, EsteiraError, RunError, SetupError
 from components.core.targets import Vertex
 
 T = TypeVar("T")
-PACKAGE = "google.cloud.aiplatform_v1"
+PACKAGE, PREVIEW = "google.cloud.aiplatform_v1", "google.cloud.aiplatform_v1beta1"
 CONSOLE = "https://console.cloud.google.com"
 CALL = 60.0
 """Seconds that one call may take."""
@@ -34,15 +34,25 @@ class Caller:
     Parameters
     ----------
     service
-        Of aiplatform_v1, such as pipeline_service.
+        Of the package, such as pipeline_service.
     credentials
         Google's; None: the application's default ones.
+    package
+        The API's version.
     """
 
-    def __init__(self, service: str, at: Vertex, *, patience: Patience | None = None, credentials: Any = None) -> None:
+    def __init__(
+        self,
+        service: str,
+        at: Vertex,
+        *,
+        patience: Patience | None = None,
+        credentials: Any = None,
+        package: str = PACKAGE,
+    ) -> None:
         self.at, self._patience = at, patience or _PATIENCE
         name = "".join(word.capitalize() for word in service.split("_")) + "Client"
-        self._make: Callable[..., Any] = getattr(load(f"services.{service}"), name)
+        self._make: Callable[..., Any] = getattr(load(f"services.{service}", package), name)
         self._client: Any = None
         self._credentials = credentials
 
@@ -98,31 +108,31 @@ class _Pending(Exception):
     """A long-running operation is under way."""
 
 
-def load(module: str) -> Any:
+def load(module: str, package: str = PACKAGE) -> Any:
     """A module of aiplatform_v1, without that package's own __init__, which imports forty services in 5 s.
 
     Raises SetupError where it is not installed.
     """
-    if PACKAGE not in sys.modules:
-        places = _folders()
-        stubs = {PACKAGE: places, f"{PACKAGE}.types": [f"{place}/types" for place in places]}
+    if package not in sys.modules:
+        places = _folders(package)
+        stubs = {package: places, f"{package}.types": [f"{place}/types" for place in places]}
         for name, path in stubs.items():
             sys.modules[name] = stub = ModuleType(name)
             stub.__path__ = path
         try:
-            return importlib.import_module(f"{PACKAGE}.{module}")
+            return importlib.import_module(f"{package}.{module}")
         finally:
             for name in stubs:
                 del sys.modules[name]
-    return importlib.import_module(f"{PACKAGE}.{module}")
+    return importlib.import_module(f"{package}.{module}")
 
 
-def _folders() -> list[str]:
+def _folders(package: str) -> list[str]:
     try:
         found = importlib.util.find_spec("google.cloud")
     except ModuleNotFoundError:
         found = None
-    places = [Path(p) / "aiplatform_v1" for p in (found.submodule_search_locations or [])] if found else []
+    places = [Path(p) / package.rpartition(".")[2] for p in (found.submodule_search_locations or [])] if found else []
     there = [str(place) for place in places if place.is_dir()]
     if not there:
         remedy = "Install google-cloud-aiplatform into this environment: `make setup`."

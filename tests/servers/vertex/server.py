@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from tests.servers import http
 from tests.servers.vertex.endpoints import Endpoints
 from tests.servers.vertex.metadata import Metadata
+from tests.servers.vertex.monitors import Monitors
 from tests.servers.vertex.pipelines import Pipelines
 from tests.servers.vertex.service import PARENT, PROJECT, REGION
 from tests.servers.vertex.tensorboards import Tensorboards
@@ -17,7 +18,7 @@ __all__ = ["PARENT", "PROJECT", "REGION", "Vertex", "vertex"]
 
 
 @dataclass
-class Vertex(Pipelines, Endpoints, Metadata, Tensorboards):
+class Vertex(Pipelines, Endpoints, Monitors, Metadata, Tensorboards):
     """The service, of its parts."""
 
 
