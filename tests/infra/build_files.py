@@ -19,6 +19,7 @@ GIVEN = {"PROJECT_ID", "PROJECT_NUMBER", "BUILD_ID", "LOCATION", "COMMIT_SHA", "
 LONGEST = 24 * 3600
 """Seconds that Cloud Build allows a build."""
 _VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)")
+_PINNED = re.compile(r"\S+@sha256:[0-9a-f]{64}")
 _OWN = re.compile(r"_[A-Z0-9_]+")
 
 
@@ -41,6 +42,8 @@ def lint(build: dict[str, Any]) -> Iterator[str]:
         where = step.get("id")
         if not step.get("name"):
             yield f"{where}: no image"
+        elif not _PINNED.fullmatch(step["name"]):
+            yield f"{where}: an image that is not by digest"
         earlier = ids[: ids.index(step.get("id", ""))]
         for other in step.get("waitFor", []):
             if other != "-" and other not in earlier:

@@ -44,6 +44,7 @@ def test_a_key_that_cloud_build_does_not_know_is_refused(tmp_path: Path) -> None
     [
         (lambda b: b["steps"][1].update(id="cache-load"), "the id 'cache-load' is used 2 times"),
         (lambda b: b["steps"][0].update(name=""), "cache-load: no image"),
+        (lambda b: b["steps"][0].update(name="python:3.11"), "cache-load: an image that is not by digest"),
         (lambda b: b["steps"][2].update(waitFor=["tset"]), "check: waits for 'tset', which is no step before it"),
         (lambda b: b["steps"][2].update(waitFor=["test"]), "check: waits for 'test', which is no step before it"),
         (lambda b: b["steps"][2].update(args=["-c"]), "check: a script and args"),
@@ -67,6 +68,15 @@ def test_what_the_message_lets_pass_is_found(spoil: Any, fault: str) -> None:
     build = copy.deepcopy(build_files.parse(REPOSITORY / "cloudbuild.yaml"))
     spoil(build)
     assert fault in list(build_files.lint(build))
+
+
+def test_the_steps_python_is_the_images_own_base_and_each_image_has_one_digest() -> None:
+    names = {step["name"] for file in FILES for step in steps(file)}
+    assert len({name.partition(":")[0] for name in names}) == len(names)
+    python = next(name for name in names if name.startswith("python:"))
+    base = re.search(r"^ARG BASE=\S+(@sha256:\w+)$", (REPOSITORY / "components" / "Dockerfile").read_text(), re.M)
+    assert base is not None
+    assert python.endswith(base[1])
 
 
 @pytest.mark.parametrize("file", FILES)
