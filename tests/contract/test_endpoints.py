@@ -3,31 +3,51 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from components.adapters.gcp.endpoints import VertexEndpoints
 from components.adapters.local.blobs import FileBlobs
 from components.adapters.local.endpoints import PointerEndpoints
-from components.adapters.ports import Endpoints, Pointer
+from components.adapters.patience import Patience
+from components.adapters.ports import Endpoints, ModelVersion, Pointer
 from components.core.errors import ArtifactError, CaseError, ConflictError
+from components.core.profile import Profile
 from tests import processes
 
 Make = Callable[[Path], Endpoints]
+_QUICK = Patience(first=0.002, longest=0.02, deadline=5.0)
 
 
 def files(root: Path) -> Endpoints:
     return PointerEndpoints(FileBlobs(root))
 
 
-MAKERS: dict[str, Make] = {"files": files}
+def on_vertex(profile: str, root: Path) -> Endpoints:
+    """The pointer in files, so that many processes can have it; the endpoint on the contract server."""
+    found = Profile.from_json(profile)
+    assert found.vertex is not None
+    model = f"{found.vertex.parent}/models/esteira-toy"
+    return VertexEndpoints(FileBlobs(root), found, lambda _, v: f"{model}@{v}", patience=_QUICK, ready=_QUICK)
+
+
+MAKERS = ("files", "vertex")
 
 
 @pytest.fixture(params=MAKERS)
-def make(request: pytest.FixtureRequest) -> Make:
-    return MAKERS[request.param]
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
+    with ExitStack() as stack:
+        if request.param == "files":
+            yield files
+        else:
+            from tests.adapters.gcp.scene import scene  # it takes seconds, which the processes of these tests need not
+
+            yield partial(on_vertex, stack.enter_context(scene(tmp_path)).profile().to_json())
 
 
 @pytest.fixture
@@ -112,6 +132,49 @@ def test_a_name_that_could_leave_the_store_is_refused(endpoints, case):
             call(case)
         rule = "be lower-case letters, digits and -, at most 40, starting with a letter"
         assert (caught.value.name, caught.value.rule, caught.value.value) == ("case", rule, case)
+
+
+def prepared(endpoints: Endpoints, state: Pointer) -> Pointer:
+    """That state, after its versions were made ready."""
+    for version in {state.champion, state.challenger} - {None}:
+        endpoints.prepare(ModelVersion(state.case, version, f"{version:064x}"))
+    return endpoints.change(state)
+
+
+def test_a_state_is_answered_as_it_says_once_it_is_projected(endpoints):
+    assert endpoints.traffic("flights") == {}
+    state = prepared(endpoints, Pointer("flights", champion=1))
+    endpoints.project(state)
+    assert endpoints.traffic("flights") == {1: 100}
+    state = prepared(endpoints, replace(state, challenger=2, split=20))
+    endpoints.project(state)
+    assert endpoints.traffic("flights") == {1: 80, 2: 20}
+    state = prepared(endpoints, replace(state, champion=2, previous=1, challenger=None, split=0))
+    endpoints.project(state)
+    endpoints.project(state)
+    assert endpoints.traffic("flights") == {2: 100}
+
+
+def test_a_state_that_was_not_prepared_is_made_ready_by_its_projection(endpoints):
+    endpoints.project(endpoints.change(Pointer("flights", champion=3)))
+    assert endpoints.traffic("flights") == {3: 100}
+
+
+def test_a_state_that_was_overtaken_moves_nothing(endpoints):
+    old = prepared(endpoints, Pointer("flights", champion=1))
+    new = prepared(endpoints, replace(old, champion=2))
+    endpoints.project(new)
+    endpoints.project(old)
+    assert endpoints.traffic("flights") == {2: 100}
+
+
+def test_a_version_is_made_ready_however_often_and_moves_nothing(endpoints):
+    state = prepared(endpoints, Pointer("flights", champion=1))
+    endpoints.project(state)
+    for _ in range(2):
+        endpoints.prepare(ModelVersion("flights", 2, "2" * 64))
+    assert {v: share for v, share in endpoints.traffic("flights").items() if share} == {1: 100}
+    assert endpoints.pointer("flights") == state
 
 
 def raise_to(make: Make, root: Path, state: Pointer, version: int) -> Pointer:

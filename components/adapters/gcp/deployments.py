@@ -14,6 +14,7 @@ from components.adapters.gcp import vertex
 from components.adapters.patience import Patience
 from components.core.errors import ArtifactError, CaseError, ConflictError, EsteiraError, RunError
 
+_LOGGING = "predict_request_response_logging_config"
 CPU = "aiplatform.googleapis.com/prediction/online/cpu/utilization"
 READY = Patience(first=2.0, longest=20.0, deadline=2700.0)
 """How long a version may take until it serves: machines come up, and Vertex itself gives up after some 30 minutes."""
@@ -46,43 +47,36 @@ class Deployments:
         except NotFound:
             return None
 
-    def made(self) -> Any:
-        """The endpoint, made where there is none, with Vertex's log of requests as the settings say.
+    def _made(self) -> Any:
+        """The endpoint with Vertex's log of requests as the settings say. Raises _Busy once it is asked for.
 
         Raises
         ------
         ConflictError
             It is there, and encrypted with another key.
         """
-        found = self._ready.retry(self._made, _busy)
+        found = self.get()
+        if found is None:
+            self._make()
+            raise _Busy(self._id)
         key = self._settings.get("encryption_spec", {}).get("kms_key_name", "")
         if found.encryption_spec.kms_key_name != key:
+            rule, there = f"be encrypted with {key or 'no key of yours'}", found.encryption_spec.kms_key_name or "none"
             remedy = "An endpoint keeps its key: delete it in the console, or name its key in vertex.kms_key."
-            there = found.encryption_spec.kms_key_name or "none"
-            raise ConflictError(
-                "endpoint", f"be encrypted with {key or 'no key of yours'}", there, remedy, where=self.name
-            )
-        wanted = self._settings["predict_request_response_logging_config"]
+            raise ConflictError("endpoint", rule, there, remedy, where=self.name)
+        wanted = self._settings[_LOGGING]
         there = found.predict_request_response_logging_config
         if (there.enabled, there.bigquery_destination.output_uri) != (wanted["enabled"], _table(wanted)):
-            self._update(found, "predict_request_response_logging_config", wanted)
-            return self.get()
+            self._update(found, _LOGGING, wanted)
         return found
 
-    def _made(self) -> Any:
+    def _make(self) -> None:
         from google.api_core.exceptions import Conflict
 
-        found = self.get()
-        if found is not None:
-            return found
         parent = self.name.rpartition("/endpoints/")[0]
         request = {"parent": parent, "endpoint": dict(self._settings), "endpoint_id": self._id}
-        try:
-            operation = self._calls.call("create_endpoint", about=self._id, request=request)
-        except Conflict as error:  # somebody makes it at this moment, or we did and the answer was lost
-            raise _Busy(self._id) from error
-        self._slow.finish(operation, self._id)
-        raise _Busy(self._id)  # look again
+        with suppress(Conflict):  # somebody makes it at this moment, or we did and the answer was lost
+            self._slow.finish(self._calls.call("create_endpoint", about=self._id, request=request), self._id)
 
     def deploy(self, wanted: Mapping[str, Any]) -> None:
         """Deploys without traffic, unless it is there; returns when it serves.
@@ -107,7 +101,7 @@ class Deployments:
     def _deploy(self, wanted: Mapping[str, Any]) -> None:
         from google.api_core.exceptions import Conflict, GoogleAPICallError, NotFound
 
-        found = self.made()
+        found = self._made()
         if wanted["id"] in ids(found):
             return
         about = str(wanted["display_name"])
@@ -121,6 +115,8 @@ class Deployments:
             raise ArtifactError("model", "be in Vertex's registry", wanted["model"], remedy, where=about) from error
         try:
             self._slow.finish(operation, about)
+        except Conflict as error:
+            raise _Busy(about) from error
         except (EsteiraError, GoogleAPICallError) as error:
             self._clear(operation, wanted["id"])
             raise self._never(wanted, *_why(error)) from error
@@ -131,7 +127,7 @@ class Deployments:
 
         if not self._calls.again(lambda: operation.done(retry=None), id):
             with suppress(EsteiraError, GoogleAPICallError):  # Vertex promises no more than to try
-                self._calls.again(operation.cancel, id)
+                self._calls.call("cancel_operation", about=id, request={"name": operation.operation.name})
         found = self.get()
         if found is not None and id in ids(found) and not found.traffic_split.get(id):
             self.undeploy([id])

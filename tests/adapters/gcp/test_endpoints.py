@@ -1,0 +1,430 @@
+"""A Vertex endpoint follows the pointer: through Google's own client, against the contract server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.adapters.connect import Connected
+from components.adapters.gcp import deployments, vertex
+from components.adapters.gcp.endpoints import VertexEndpoints
+from components.adapters.local.blobs import FileBlobs
+from components.adapters.patience import Patience
+from components.adapters.ports import Pointer
+from components.core.errors import ArtifactError, ConflictError, EsteiraError, RunError, SetupError
+from tests.adapters.gcp.scene import CASE, MODEL, QUICK, Fake, Scene, scene, version_of
+from tests.servers.http import Fault, Refused
+from tests.servers.vertex.server import PARENT, PROJECT, REGION
+
+DEPLOY, UNDEPLOY, MOVE = r":deployModel$", r":undeployModel$", r"^PATCH "
+KEY = f"projects/{PROJECT}/locations/{REGION}/keyRings/r/cryptoKeys/k"
+
+
+@pytest.fixture
+def on(tmp_path: Path) -> Iterator[Scene]:
+    with scene(tmp_path) as found:
+        yield found
+
+
+def test_a_profile_chooses_it(on: Scene):
+    assert isinstance(Connected(on.profile()).endpoints, VertexEndpoints)
+
+
+# what is asked of Vertex
+
+
+def test_the_endpoint_is_made_as_the_profile_says_it(on: Scene):
+    asked = {"requests": "bq://my-project.esteira.requests", "projects": ["my-project"]}
+    on.endpoints(asked, kms_key=KEY).prepare(version_of(1))
+    (made,) = on.bodies("/endpoints")
+    assert made == {
+        "displayName": "esteira toy",
+        "labels": {"esteira-case": "toy"},
+        "encryptionSpec": {"kmsKeyName": KEY},
+        "predictRequestResponseLoggingConfig": {
+            "enabled": True,
+            "samplingRate": 1.0,
+            "bigqueryDestination": {"outputUri": "bq://my-project.esteira.requests"},
+        },
+        "privateServiceConnectConfig": {"enablePrivateServiceConnect": True, "projectAllowlist": ["my-project"]},
+    }
+
+
+def test_a_version_is_deployed_as_the_profile_says_it_and_without_traffic(on: Scene):
+    asked = {
+        "machine": "n2-standard-4",
+        "replicas": [2, 5],
+        "utilization": 75,
+        "service_account": "s@p.iam.gserviceaccount.com",
+    }
+    on.endpoints(asked).prepare(version_of(7))
+    (made,) = on.bodies(":deployModel")
+    deployed = made["deployedModel"]
+    assert made == {"deployedModel": deployed}
+    assert deployed.pop("id") == on.endpoint.deployed_models[0].id
+    assert deployed == {
+        "model": f"{MODEL}@7",
+        "displayName": "toy version 7",
+        "serviceAccount": "s@p.iam.gserviceaccount.com",
+        "dedicatedResources": {
+            "machineSpec": {"machineType": "n2-standard-4"},
+            "minReplicaCount": 2,
+            "maxReplicaCount": 5,
+            "autoscalingMetricSpecs": [{"metricName": deployments.CPU, "target": 75}],
+        },
+    }
+    assert on.split() == {}
+
+
+def test_the_tasks_account_is_the_servers_where_it_has_none_of_its_own(on: Scene):
+    on.endpoints(service_account="tasks@p.iam.gserviceaccount.com").prepare(version_of(1))
+    assert on.endpoint.deployed_models[0].service_account == "tasks@p.iam.gserviceaccount.com"
+
+
+def test_no_request_but_the_one_for_it_carries_a_split(on: Scene):
+    endpoints = on.endpoints()
+    on.live(endpoints, champion=1)
+    on.live(endpoints, champion=1, challenger=2, split=20)
+    on.live(endpoints, champion=2, previous=1)
+    assert not [
+        body for verb in (":deployModel", ":undeployModel") for body in on.bodies(verb) if "trafficSplit" in body
+    ]
+    moves = [r for r in on.server.seen if r.method == "PATCH"]
+    assert {r.query["updateMask"] for r in moves} == {"trafficSplit"}
+    assert all(set(r.json()) == {"trafficSplit", "etag"} for r in moves)
+
+
+def test_two_profiles_of_one_project_have_an_endpoint_each(on: Scene, tmp_path: Path):
+    one, other = on.endpoints(), on.endpoints(root=tmp_path / "else")
+    assert one.resource(CASE) != other.resource(CASE)
+    assert one.resource(CASE).startswith(f"{PARENT}/endpoints/esteira-toy-")
+    assert on.endpoints().resource(CASE) == one.resource(CASE)
+
+
+# it follows the pointer
+
+
+def test_a_prepared_version_is_deployed_once_and_has_no_traffic(on: Scene):
+    endpoints = on.endpoints()
+    endpoints.prepare(version_of(1))
+    endpoints.prepare(version_of(1))
+    on.endpoints().prepare(version_of(1))
+    assert on.server.called(DEPLOY) == 1
+    assert endpoints.traffic(CASE) == {1: 0}
+
+
+def test_promotion_canary_and_rollback_move_the_traffic_and_leave_nothing_idle(on: Scene):
+    endpoints = on.endpoints()
+    on.live(endpoints, champion=1)
+    assert (on.split(), on.deployed()) == ({1: 100}, {1})
+    on.live(endpoints, champion=1, challenger=2, split=20)
+    assert (on.split(), on.deployed()) == ({1: 80, 2: 20}, {1, 2})
+    on.live(endpoints, champion=2, previous=1)
+    assert (on.split(), on.deployed()) == ({2: 100}, {2})
+    on.live(endpoints, champion=1, previous=2)
+    assert (on.split(), on.deployed()) == ({1: 100}, {1})
+    assert [fake.ended for fake in on.started] == [True, True, False]
+    assert endpoints.traffic(CASE) == {1: 100}
+
+
+def test_a_challenger_without_a_share_is_there_and_has_none(on: Scene):
+    endpoints = on.endpoints()
+    on.live(endpoints, champion=1)
+    on.live(endpoints, champion=1, challenger=2, split=0)
+    assert (on.split(), on.deployed()) == ({1: 100}, {1, 2})
+
+
+def test_the_previous_champion_stays_where_the_profile_asks_for_it(on: Scene):
+    endpoints = on.endpoints({"keep_previous": True})
+    on.live(endpoints, champion=1)
+    on.live(endpoints, champion=2, previous=1)
+    assert (on.split(), on.deployed()) == ({2: 100}, {1, 2})
+    on.live(endpoints, champion=1, previous=2)
+    assert on.server.called(DEPLOY) == 2
+
+
+def test_a_pointer_without_a_champion_has_no_traffic(on: Scene):
+    endpoints = on.endpoints()
+    on.live(endpoints, champion=1)
+    on.live(endpoints)
+    assert (on.split(), on.deployed()) == ({}, set())
+    assert endpoints.traffic(CASE) == {}
+
+
+def test_nothing_is_made_where_nothing_is_live(on: Scene):
+    endpoints = on.endpoints()
+    on.live(endpoints)
+    assert on.service.endpoints == {}
+
+
+def test_what_the_pointer_names_and_somebody_took_away_is_deployed_again(on: Scene):
+    endpoints = on.endpoints()
+    state = on.live(endpoints, champion=1)
+    on.endpoint.traffic_split = {}
+    on.endpoint.deployed_models = []
+    on.service.containers.clear()
+    endpoints.project(state)
+    assert (on.split(), on.deployed()) == ({1: 100}, {1})
+
+
+def test_other_settings_take_over_without_a_gap(on: Scene):
+    on.live(on.endpoints(), champion=1)
+    before = on.endpoint.deployed_models[0].id
+    bigger = on.endpoints({"machine": "n1-standard-8"})
+    bigger.project(bigger.pointer(CASE))
+    (after,) = on.endpoint.deployed_models
+    assert after.id != before
+    assert after.dedicated_resources.machine_spec.machine_type == "n1-standard-8"
+    assert on.split() == {1: 100}
+
+
+def test_vertexs_own_log_of_requests_begins_and_ends_with_the_profiles_wish(on: Scene):
+    on.live(on.endpoints(), champion=1)
+    logged = on.endpoints({"requests": "bq://my-project.esteira"})
+    logged.prepare(version_of(2))
+    assert on.endpoint.predict_request_response_logging_config.enabled
+    on.endpoints().prepare(version_of(3))
+    assert not on.endpoint.predict_request_response_logging_config.enabled
+    assert on.split() == {1: 100}
+
+
+# what does not become ready
+
+
+def never(on: Scene, ready: Patience = QUICK) -> RunError:
+    endpoints = on.endpoints(ready=ready)
+    with pytest.raises(RunError) as caught:
+        endpoints.prepare(version_of(2))
+    assert (on.split(), on.deployed()) == ({1: 100}, {1})
+    assert set(on.service.containers) == {(on.endpoint.name.rpartition("/")[2], on.endpoint.deployed_models[0].id)}
+    return caught.value
+
+
+def test_a_version_whose_server_ends_leaves_the_old_one_all_of_the_traffic(on: Scene):
+    on.live(on.endpoints(), champion=1)
+    on.next = Fake(failed="ModuleNotFoundError: onnxruntime")
+    error = never(on)
+    id = on.endpoint.name.rpartition("/")[2]
+    assert str(error) == (
+        "toy version 2: 'version' must become ready to serve; what was live keeps all of the traffic. Got "
+        "'Model server exited unexpectedly. ModuleNotFoundError: onnxruntime'. Its log: "
+        "https://console.cloud.google.com/logs/query;query=resource.type%3D%22aiplatform.googleapis.com%2FEndpoint%22%20"
+        f"resource.labels.endpoint_id%3D%22{id}%22?project=esteira-test"
+    )
+
+
+def test_one_that_takes_too_long_is_cancelled_and_leaves_nothing(on: Scene):
+    on.live(on.endpoints(), champion=1)
+    on.next = Fake(ready=False)
+    error = never(on, Patience(first=0.002, longest=0.01, deadline=0.2))
+    assert error.value == "it took too long"
+    assert on.server.called(r"operations/\d+:cancel$") == 1
+    assert on.started[-1].ended
+
+
+@pytest.mark.parametrize(
+    ("refused", "remedy"),
+    [
+        (
+            Refused(429, "RESOURCE_EXHAUSTED", "custom_model_serving_cpus"),
+            "Ask for more of the quota, or name a smaller machine or fewer replicas in the profile's endpoints.",
+        ),
+        (
+            Refused(403, "PERMISSION_DENIED", "artifactregistry.repositories.downloadArtifacts"),
+            "Give Vertex's service agent roles/artifactregistry.reader on the image, and yourself "
+            "roles/iam.serviceAccountUser on the server's account.",
+        ),
+    ],
+)
+def test_a_refusal_is_told_with_its_remedy(on: Scene, refused: Refused, remedy: str, monkeypatch: pytest.MonkeyPatch):
+    on.live(on.endpoints(), champion=1)
+
+    class Refusing(Fake):
+        def healthy(self) -> bool:
+            on.service.containers.popitem()
+            raise refused
+
+    on.next = Refusing()
+    error = never(on)
+    assert (error.value, error.remedy) == (refused.message, remedy)
+
+
+def test_a_model_that_is_not_there_is_told(on: Scene):
+    with pytest.raises(ArtifactError) as caught:
+        on.endpoints().prepare(version_of(12))
+    assert str(caught.value) == (
+        f"toy version 12: 'model' must be in Vertex's registry. Got '{MODEL}@12'. "
+        "See `esteira models list`; register it again."
+    )
+
+
+def test_another_registry_is_told(on: Scene):
+    profile = on.profile()
+    endpoints = VertexEndpoints(FileBlobs(on.root), profile, lambda *_: "", patience=QUICK, ready=QUICK)
+    with pytest.raises(SetupError) as caught:
+        endpoints.prepare(version_of(1))
+    assert str(caught.value) == (
+        "profile: 'registry.adapter' must be google for a Vertex endpoint. Got 'another'. "
+        "Set registry.adapter: google beside endpoints.adapter: google in the profile."
+    )
+
+
+def test_an_endpoint_of_another_key_is_told(on: Scene):
+    on.endpoints().prepare(version_of(1))
+    with pytest.raises(ConflictError) as caught:
+        on.endpoints(kms_key=KEY).prepare(version_of(2))
+    assert str(caught.value) == (
+        f"{on.endpoint.name}: 'endpoint' must be encrypted with {KEY}. Got 'none'. "
+        "An endpoint keeps its key: delete it in the console, or name its key in vertex.kms_key."
+    )
+
+
+def test_a_closed_door_is_told_with_the_role(on: Scene):
+    on.service.forbidden = True
+    with pytest.raises(SetupError, match="Give the account roles/aiplatform.user"):
+        on.endpoints().prepare(version_of(1))
+
+
+# somebody else at the same time, and answers that are lost
+
+
+def test_a_stale_etag_means_look_again(on: Scene, monkeypatch: pytest.MonkeyPatch):
+    endpoints = on.endpoints()
+    on.live(endpoints, champion=1)
+    real, others = deployments.Deployments.move, [1]
+
+    def move(self: Any, found: Any, split: Any) -> bool:
+        if others:  # somebody describes the endpoint anew in the console
+            others.pop()
+            on.service._touched(on.endpoint)
+        return real(self, found, split)
+
+    monkeypatch.setattr(deployments.Deployments, "move", move)
+    on.live(endpoints, champion=1, challenger=2, split=30)
+    assert on.split() == {1: 70, 2: 30}
+    assert on.server.called(MOVE) == 3
+
+
+def test_the_newest_state_wins_wherever_the_older_one_stood(on: Scene, monkeypatch: pytest.MonkeyPatch):
+    slow, fast = on.endpoints(), on.endpoints()
+    on.live(slow, champion=1)
+    real, once = deployments.Deployments.move, [1]
+
+    def overtaken(self: Any, found: Any, split: Any) -> bool:
+        if once:
+            once.pop()
+            on.live(fast, champion=3, previous=1)
+        return real(self, found, split)
+
+    monkeypatch.setattr(deployments.Deployments, "move", overtaken)
+    old = on.live(slow, champion=1, challenger=2, split=30)
+    assert slow.pointer(CASE).generation == old.generation + 1
+    assert (on.split(), on.deployed()) == ({3: 100}, {3})
+    slow.project(old)
+    assert (on.split(), on.deployed()) == ({3: 100}, {3})
+
+
+def test_a_deployment_that_somebody_took_away_meanwhile_is_made_again(on: Scene, monkeypatch: pytest.MonkeyPatch):
+    endpoints, other = on.endpoints(), on.endpoints()
+    before = on.live(endpoints, champion=1)
+    real, once = deployments.Deployments.move, [1]
+
+    def undeployed(self: Any, found: Any, split: Any) -> bool:
+        if once:  # as who projects the state before does, for the challenger has no traffic yet
+            once.pop()
+            deployments.Deployments.undeploy(self, other._unused(before, self.get()))
+        return real(self, found, split)
+
+    monkeypatch.setattr(deployments.Deployments, "move", undeployed)
+    on.live(endpoints, champion=1, challenger=2, split=30)
+    assert on.split() == {1: 70, 2: 30}
+    assert on.server.called(DEPLOY) == 3
+
+
+def test_of_many_at_once_the_traffic_is_the_pointers(on: Scene):
+    start = on.live(on.endpoints(), champion=1)
+
+    def change(version: int) -> object:
+        endpoints = on.endpoints()
+        try:
+            endpoints.prepare(version_of(version))
+            after = endpoints.change(Pointer(CASE, champion=version, previous=1, generation=start.generation))
+            endpoints.project(after)
+        except EsteiraError as error:
+            return error
+        return after
+
+    with ThreadPoolExecutor(5) as pool:
+        results = list(pool.map(change, range(2, 7)))
+    (won,) = [result for result in results if isinstance(result, Pointer)]
+    assert {type(result) for result in results} == {Pointer, ConflictError}
+    on.endpoints().project(won)
+    assert (on.split(), on.deployed()) == ({won.champion: 100}, {won.champion})
+
+
+@pytest.mark.parametrize("done", [True, False], ids=["after its work", "before its work"])
+@pytest.mark.parametrize(
+    "call", ["POST .*/endpoints$", DEPLOY, MOVE, UNDEPLOY, "GET .*/endpoints/", "GET .*/operations/"]
+)
+def test_an_answer_that_is_lost_makes_nothing_twice(on: Scene, call: str, done: bool):
+    endpoints = on.endpoints()
+    on.server.faults.append(Fault(call, done=done))
+    on.live(endpoints, champion=1)
+    on.live(endpoints, champion=2, previous=1)
+    assert on.server.faults[0].times == 0
+    assert (on.split(), on.deployed()) == ({2: 100}, {2})
+    assert (len(on.service.endpoints), len(on.started)) == (1, 2)
+
+
+class Killed(BaseException):
+    pass
+
+
+def killed_at(n: int, after: bool, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Ends whoever makes the n-th call (from 1) of Vertex, before it or after it; counts down."""
+    left, real = [n], vertex.Caller.once
+
+    def once(self: vertex.Caller, method: str, **arguments: Any) -> Any:
+        left[0] -= 1
+        if left[0] == 0 and not after:
+            raise Killed
+        answer = real(self, method, **arguments)
+        if left[0] == 0:
+            raise Killed
+        return answer
+
+    monkeypatch.setattr(vertex.Caller, "once", once)
+    return left
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_killed_at_any_call_the_next_command_brings_the_traffic_to_the_pointer(
+    on: Scene, after: bool, monkeypatch: pytest.MonkeyPatch
+):
+    """One command makes version 2 champion after version 1; the next is whoever projects what is live."""
+    committed = set()
+    for n in range(1, 40):
+        on.service.endpoints.clear()
+        on.service.containers.clear()
+        root = on.root / f"{n}"
+        on.live(on.endpoints(root=root), champion=1)
+        with monkeypatch.context() as patch:
+            left = killed_at(n, after, patch)
+            try:
+                on.live(on.endpoints(root=root), champion=2, previous=1)
+            except Killed:
+                assert sum(on.split().values()) == 100
+        endpoints = on.endpoints(root=root)
+        now = endpoints.pointer(CASE)
+        committed.add(now.champion)
+        endpoints.project(now)
+        assert (on.split(), on.deployed()) == ({now.champion: 100}, {now.champion})
+        assert len(on.service.containers) == 1
+        if left[0] > 0:
+            break
+    assert n > 6
+    assert committed == {1, 2}
