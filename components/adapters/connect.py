@@ -95,10 +95,7 @@ class Connected:
             from components.adapters.gcp.tracking import VertexTracking
 
             assert self.profile.vertex is not None, "the profile has checked it"
-            local = self.profile.path("blobs").as_uri() if self.profile.blobs.adapter == "local" else ""
-            return VertexTracking(
-                self.profile.vertex, tensorboard=address.at, blobs=self.blobs, place=local or self.profile.blobs.at
-            )
+            return VertexTracking(self.profile.vertex, tensorboard=address.at, blobs=self.blobs)
         return MlflowTracking(
             address.at or f"sqlite:///{self.profile.path('mlflow.db')}", self.profile.path("tracking")
         )

@@ -153,7 +153,7 @@ class Experiments:
         self._at = Vertex(project=vertex.PROJECT, region=vertex.REGION, pipeline_root=root, endpoint=endpoint)
 
     def open(self) -> Tracking:
-        return VertexTracking(self._at, blobs=self._blobs, place="gs://esteira-runs/blobs")
+        return VertexTracking(self._at, blobs=self._blobs)
 
     def found(self) -> list[dict[str, Any]]:
         experiment = self._service.contexts["esteira-flights"].name

@@ -40,8 +40,8 @@ class VertexTracking:
     ----------
     tensorboard
         projects/P/locations/R/tensorboards/ID that metrics and curves go to as well; empty: none.
-    blobs, place
-        Where files of runs go, and the address under which the blobs stand, such as gs://bucket/prefix.
+    blobs
+        Where files of runs go; an artifact has their address.
     """
 
     def __init__(
@@ -50,11 +50,10 @@ class VertexTracking:
         *,
         tensorboard: str = "",
         blobs: Blobs,
-        place: str,
         patience: Patience | None = None,
         credentials: Any = None,
     ) -> None:
-        self._at, self._board, self._blobs, self._place = at, tensorboard, blobs, place.rstrip("/")
+        self._at, self._board, self._blobs = at, tensorboard, blobs
         self._store = f"{at.parent}/metadataStores/default"
         self._patience, self._credentials = patience, credentials
         self._calls_made: vertex.Caller | None = None
@@ -174,7 +173,7 @@ class VertexTracking:
         """Stores a file of the run; its artifact's name."""
         name = f"tracking/{id}/{path.name}"
         self._blobs.write(name, path.read_bytes())
-        body = {**_body(_ARTIFACT, path.name, {"run": run}), "uri": f"{self._place}/{name}", "state": "LIVE"}
+        body = {**_body(_ARTIFACT, path.name, {"run": run}), "uri": self._blobs.address(name), "state": "LIVE"}
         return str(self._made("artifact", _id(f"{id}-{path.name}", always=True), body).name)
 
     def _curves(self, experiment: str, id: str, run: str, curves: Mapping[str, Sequence[float]]) -> str:

@@ -46,9 +46,8 @@ def make(
     server: http.Server, tmp_path: Path, board: str = BOARD, deadline: float = 20.0, **given: str
 ) -> VertexTracking:
     patience = Patience(first=0.01, longest=0.02, deadline=deadline)
-    place = "gs://esteira-runs/blobs"
     blobs = FileBlobs(tmp_path / "blobs")
-    return VertexTracking(at(server, **given), tensorboard=board, blobs=blobs, place=place, patience=patience)
+    return VertexTracking(at(server, **given), tensorboard=board, blobs=blobs, patience=patience)
 
 
 def log(made: VertexTracking, run: str = "job-1", **given: Any) -> str:
@@ -155,8 +154,8 @@ def test_files_go_to_the_blobs_and_are_linked_by_their_address(cloud, tmp_path):
         log(made, files=[tmp_path / "model.json"])
     [artifact] = service.artifacts.values()
     name = f"tracking/{CONTEXT}/model.json"
-    assert (artifact.display_name, artifact.uri) == ("model.json", f"gs://esteira-runs/blobs/{name}")
-    assert FileBlobs(tmp_path / "blobs").read(name)[0] == b"{}"
+    assert (artifact.display_name, artifact.uri) == ("model.json", FileBlobs(tmp_path / "blobs").address(name))
+    assert Path(artifact.uri).read_bytes() == b"{}"
     assert service.held[CONTEXT] == [artifact.name]
 
 
@@ -240,4 +239,4 @@ def test_a_profile_opens_it(cloud, tmp_path):
     made.log("flights", "job-1", parameters={}, metrics={}, tags={}, files=[Path(__file__)])
     assert service.artifacts[f"{CONTEXT}-tb-run"].metadata["resourceName"] == RUN
     [uri] = [one.uri for one in service.artifacts.values() if one.display_name == "test_tracking.py"]
-    assert uri == (tmp_path / "blobs" / "tracking" / CONTEXT / "test_tracking.py").as_uri()
+    assert uri == str(tmp_path / "blobs" / "tracking" / CONTEXT / "test_tracking.py")
