@@ -67,14 +67,24 @@ def stream(
     profile: ProfileName = "local",
     until_idle: Annotated[float | None, typer.Option(help="End after so many seconds without a message.")] = None,
     most: Annotated[int | None, typer.Option(min=1, help="End after so many messages.")] = None,
+    beam: Annotated[bool, typer.Option("--beam", help="As a Beam job on the profile's runner.")] = False,
+    update: Annotated[bool, typer.Option("--update", help="Take the place of the Beam job, with its state.")] = False,
+    rename: Annotated[list[str] | None, typer.Option(help="OLD=NEW: a transform's new name, to update.")] = None,
+    status: Annotated[bool, typer.Option("--status", help="Show the Beam job.")] = False,
+    drain: Annotated[bool, typer.Option("--drain", help="End the Beam job when it has done what it took.")] = False,
+    cancel: Annotated[bool, typer.Option("--cancel", help="End the Beam job at once.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Predict a case's events as they come, following each promotion, until Ctrl+C or SIGTERM."""
+    """Predict a case's events as they come, following each promotion, until Ctrl+C or SIGTERM.
+
+    With --beam on Dataflow the job goes on by itself until it is drained or cancelled.
+    """
     from components.core import profile as profiles
     from pipelines.launch import stream as launch
 
-    wishes = launch.Wishes(until_idle, most, as_json)
-    launch.prepare(case, profiles.load(profile), ports_of(profile), wishes).start()
+    asked = {"update": update, "status": status, "drain": drain, "cancel": cancel}
+    meant, wishes = launch.Beam.of(beam, asked, rename or []), launch.Wishes(until_idle, most, as_json)
+    launch.prepare(case, profiles.load(profile), ports_of(profile), wishes, meant).start()
 
 
 def rehearse(

@@ -1,10 +1,12 @@
-"""`esteira stream`: a case's streaming inference as a process of the pipeline environment, on this machine."""
+"""`esteira stream`: a case's streaming inference as a process of the pipeline environment, or a Beam job from there."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from components import types
 from components.adapters.ports import Ports
@@ -28,6 +30,24 @@ class Wishes:
 
 
 @dataclass(frozen=True)
+class Beam:
+    """What is to be done with the case's Beam job."""
+
+    action: str = "start"
+    renamed: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, beam: bool, asked: Mapping[str, bool], renamed: Sequence[str]) -> Self | None:
+        """Of the options by name; None: no Beam job is meant. Raises CaseError for options that do not go together."""
+        actions = [name for name, given in asked.items() if given]
+        if len(actions) > 1:
+            raise CaseError(f"--{actions[1]}", f"stand without --{actions[0]}", "both", "Do one after the other.")
+        if renamed and actions != ["update"]:
+            raise CaseError("--rename", "stand beside --update", renamed[0], "Add --update, or leave it out.")
+        return cls(actions[0] if actions else "start", tuple(renamed)) if beam or actions else None
+
+
+@dataclass(frozen=True)
 class Launch:
     """A stream that is ready to start."""
 
@@ -40,7 +60,7 @@ class Launch:
         os.execve(self.python, [str(self.python), *self.arguments], self.variables)  # noqa: S606
 
 
-def prepare(name: str, profile: Profile, ports: Ports, wishes: Wishes) -> Launch:
+def prepare(name: str, profile: Profile, ports: Ports, wishes: Wishes, beam: Beam | None = None) -> Launch:
     """The stream over a snapshot of the case.
 
     Raises
@@ -52,14 +72,27 @@ def prepare(name: str, profile: Profile, ports: Ports, wishes: Wishes) -> Launch
     """
     taken = cases.snapshot(cases.find(name), ports)
     lateness = seconds(taken.file.streaming.lateness)
-    arguments = ["-m", "components.streaming", "--bundle", taken.bundle, "--profile", profile.to_json()]
-    arguments += ["--lateness", str(lateness)]
+    module = "components.streaming" if beam is None else "components.streaming.beam"
+    arguments = ["-m", module, "--bundle", taken.bundle, "--profile", profile.to_json(), "--lateness", str(lateness)]
+    arguments += _of_the_job(beam, wishes) if beam is not None else _of_the_loop(taken, wishes)
+    if wishes.as_json:
+        arguments += ["--json"]
+    return Launch(environments.python(types.PIPELINE), tuple(arguments), environments.variables(types.PIPELINE))
+
+
+def _of_the_job(beam: Beam, wishes: Wishes) -> list[str]:
+    if wishes.idle is not None or wishes.most is not None:
+        name, value = ("--until-idle", wishes.idle) if wishes.idle is not None else ("--most", wishes.most)
+        raise CaseError(name, "stand without --beam", value, "A Beam job ends when it is drained or cancelled.")
+    return ["--action", beam.action, *(text for pair in beam.renamed for text in ("--rename", pair))]
+
+
+def _of_the_loop(taken: cases.Snapshot, wishes: Wishes) -> list[str]:
+    arguments = []
     if taken.file.streaming.retention is not None:
         arguments += ["--retention", str(seconds(taken.file.streaming.retention))]
     if wishes.idle is not None:
         arguments += ["--until-idle", str(wishes.idle)]
     if wishes.most is not None:
         arguments += ["--most", str(wishes.most)]
-    if wishes.as_json:
-        arguments += ["--json"]
-    return Launch(environments.python(types.PIPELINE), tuple(arguments), environments.variables(types.PIPELINE))
+    return arguments

@@ -12,6 +12,7 @@ from components.adapters.connect import Connected
 from components.core.errors import CaseError
 from components.core.profile import Profile
 from components.streaming.__main__ import _parse
+from components.streaming.beam.__main__ import _parse as beam_parse
 from pipelines.launch import stream
 from tests.conftest import FLIGHTS
 
@@ -56,4 +57,43 @@ def test_idle_seconds_below_zero_are_refused() -> None:
         stream.Wishes(-1.0)
     assert str(refused.value) == (
         "'--until-idle' must be seconds from 0. Got -1.0. Leave it out to go on until Ctrl+C."
+    )
+
+
+def test_a_beam_job_is_started_and_what_is_to_be_done_with_it_handed_over(profile: Profile) -> None:
+    beam = stream.Beam.of(False, {"update": True, "drain": False}, ["was=is"])
+    launch = stream.prepare(str(FLIGHTS), profile, Connected(profile), stream.Wishes(as_json=True), beam)
+    assert launch.arguments[:2] == ("-m", "components.streaming.beam")
+    asked = beam_parse(list(launch.arguments[2:]))
+    assert (asked.action, asked.rename, asked.lateness, asked.json) == ("update", ["was=is"], 600, True)
+    assert stream.Beam.of(True, {"update": False}, []) == stream.Beam("start")
+    assert stream.Beam.of(False, {"update": False}, []) is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "renamed", "told"),
+    [
+        (
+            {"update": True, "drain": True},
+            [],
+            "'--drain' must stand without --update. Got 'both'. Do one after the other.",
+        ),
+        (
+            {"update": False, "drain": True},
+            ["a=b"],
+            "'--rename' must stand beside --update. Got 'a=b'. Add --update, or leave it out.",
+        ),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(asked: dict[str, bool], renamed: list[str], told: str) -> None:
+    with pytest.raises(CaseError) as refused:
+        stream.Beam.of(True, asked, renamed)
+    assert str(refused.value) == told
+
+
+def test_a_beam_job_does_not_end_by_itself(profile: Profile) -> None:
+    with pytest.raises(CaseError) as refused:
+        stream.prepare(str(FLIGHTS), profile, Connected(profile), stream.Wishes(most=5), stream.Beam())
+    assert str(refused.value) == (
+        "'--most' must stand without --beam. Got 5. A Beam job ends when it is drained or cancelled."
     )

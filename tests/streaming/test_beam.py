@@ -38,9 +38,11 @@ with warnings.catch_warnings():
     from apache_beam.runners.runner import PipelineState
 
     from components.streaming.beam import chunks, job
-    from tests.streaming.log_source import CHUNK, FromLog
+    from components.streaming.beam.source import FromLog
 
 pytestmark = pytest.mark.slow
+CHUNK = 20
+"""Messages that are sent together."""
 
 
 def run(spec: job.Spec, source: beam.PTransform, runner: str, options: dict[str, Any]) -> dict[str, int]:
@@ -136,7 +138,7 @@ def test_on_prism_a_version_promoted_during_the_run_scores_what_comes_after(
     given = chunked(sent)
     counts: dict[str, int] = {}
     spec = job.Spec(stream.toy.launch.profile, stream.toy.launch.bundle, TOY_LATENESS, first=0)
-    source = FromLog(stream.log.folder, len(sent))
+    source = FromLog(stream.log.folder, 0, len(sent))
     options = {**workers, "streaming": True}
     running = threading.Thread(target=lambda: counts.update(run(spec, source, "PortableRunner", options)), daemon=True)
     running.start()

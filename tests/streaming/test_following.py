@@ -14,6 +14,7 @@ from google.api_core.exceptions import ServiceUnavailable
 from components.adapters.ports import Message
 from components.core import artifacts
 from components.step import Launch
+from components.streaming import served
 from components.streaming.beam import chunks, following
 from components.streaming.beam.following import Following, Terms
 from components.streaming.state import State
@@ -212,7 +213,7 @@ def test_a_worker_that_cannot_load_what_scored_before_lets_events_wait(
         raise OSError("no route to host")
 
     monkeypatch.setattr(after._following._ports.endpoints, "pointer", fails)
-    monkeypatch.setattr(following.versions, "follow", fails)
+    monkeypatch.setattr(served, "follow", fails)
     assert after._following.steps(after.terms, after.state.seen.largest) is None
     assert all("no route to host" in text for text in after.said)
     assert after.said[-1].endswith("Until then: events wait.")

@@ -1,0 +1,165 @@
+"""`python -m components.streaming.beam`: the stream as a job that lasts as long as the process, or on Dataflow by itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.adapters.gcp.clients import STORAGE_EMULATOR
+from components.core.profile import Profile
+from components.step import Launch
+from components.streaming.beam.__main__ import main
+from components.streaming.state import State
+from tests import prism
+from tests.conftest import REPOSITORY
+from tests.servers.dataflow import PROJECT, REGION, Dataflow, serving
+
+from .conftest import LATENESS, Stream, make_stream, messages
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # Beam's own imports warn
+    import apache_beam
+    from apache_beam.runners.dataflow import dataflow_runner
+
+assert apache_beam
+assert dataflow_runner
+
+pytestmark = pytest.mark.slow
+GCS = os.environ.get("ESTEIRA_GCS", "")
+PATIENCE = 120.0
+
+
+@prism.needed
+def test_on_a_job_service_it_predicts_what_comes_until_a_signal_ends_it(stream: Stream) -> None:
+    stream.point(stream.register())
+    stream.log.append(messages(10))
+    jobs = {"runner": "PortableRunner", "options": {"job_endpoint": prism.PRISM, "environment_type": "LOOPBACK"}}
+    profile = Profile.model_validate({**stream.profile.model_dump(), "jobs": jobs}).to_json()
+    arguments = ["--bundle", stream.toy.launch.bundle, "--profile", profile, "--lateness", str(LATENESS)]
+    command = [sys.executable, "-m", "components.streaming.beam", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr is not None
+            said = next(line for line in process.stderr if line.startswith("[stream]"))
+            assert said == f"[stream] toy from offset {stream.log.end} on, until Ctrl+C\n"
+            sent = messages(60)
+            stream.log.append(sent)
+            expected = stream.steps()(State.nothing(), sent, 0)[1].live
+            deadline = time.monotonic() + PATIENCE
+            while stream.table("live_toy").num_rows < expected.num_rows:
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
+            process.send_signal(signal.SIGTERM)
+            assert process.communicate(timeout=PATIENCE)[1].endswith("[stream] toy: ended\n")
+        finally:
+            process.kill()
+    assert process.returncode == 0
+    assert sorted(stream.table("live_toy").column("_id").to_pylist()) == sorted(expected.column("_id").to_pylist())
+
+
+@dataclass
+class Cloud:
+    stream: Stream
+    service: Dataflow
+    profile: dict[str, Any]
+    capsys: pytest.CaptureFixture[str]
+
+    def do(self, action: str, *more: str, lateness: int = LATENESS) -> tuple[int, Any]:
+        """The exit code, and the job as JSON or what was said."""
+        profile = Profile.model_validate(self.profile).to_json()
+        asked = ["--bundle", self.stream.toy.launch.bundle, "--profile", profile, "--lateness", str(lateness)]
+        code = main([*asked, "--action", action, "--json", *more])
+        out, err = self.capsys.readouterr()
+        return code, json.loads(out.splitlines()[-1]) if code == 0 else err
+
+    def look(self) -> None:
+        """A starting job runs at its second look."""
+        for _ in range(2):
+            self.do("status")
+            for job in self.service.active():
+                self.service._show(job, self.service.frames[job.id].pop(0)) if self.service.frames[job.id] else None
+
+
+@pytest.fixture
+def cloud(
+    tmp_path: Path,
+    make_launch: Callable[..., Launch],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Iterator[Cloud]:
+    if not GCS:
+        pytest.skip("ESTEIRA_GCS names no Cloud Storage emulator (host:port)")
+    monkeypatch.setenv(STORAGE_EMULATOR, f"http://{GCS}")
+    blobs = {"adapter": "google", "at": f"gs://esteira/{uuid.uuid4().hex}"}
+    made = make_stream(tmp_path, lambda *a, **k: make_launch(*a, **k, blobs=blobs))
+    with serving() as (server, service):
+        at = {"image": f"e@sha256:{'a' * 64}", "endpoint": server.address}
+        place = {"project": PROJECT, "region": REGION, "pipeline_root": "gs://esteira/runs"}
+        profile = {
+            **made.profile.model_dump(),
+            "vertex": place,
+            "events": {"adapter": "pubsub", "at": "demo-project"},
+            "tables": {"adapter": "google", "at": "esteira.esteira"},
+            "registry": {"adapter": "google"},
+            "jobs": {"runner": "DataflowRunner", "dataflow": at},
+        }
+        yield Cloud(made, service, profile, capsys)
+
+
+@pytest.mark.servers
+def test_on_dataflow_it_is_started_updated_looked_at_and_drained_by_the_cases_name(cloud: Cloud) -> None:
+    code, first = cloud.do("start")
+    assert (code, first["name"], first["state"], first["streaming"]) == (0, "stream-toy", "starting", True)
+    assert cloud.do("start")[1]["id"] == first["id"]
+    cloud.look()
+    assert cloud.do("status")[1]["state"] == "running"
+    code, said = cloud.do("start", lateness=LATENESS + 1)
+    assert code == 6
+    assert "'stream-toy' must not be under way with other content." in said
+    code, second = cloud.do("update", "--rename", "points=score", lateness=LATENESS + 1)
+    job = cloud.service.jobs[second["id"]]
+    assert (code, job.replace_job_id, dict(job.transform_name_mapping)) == (0, first["id"], {"points": "score"})
+    assert cloud.do("drain")[1]["state"] == "draining"
+    code, said = cloud.do("start")
+    assert code == 6
+    assert "'stream-toy' must have ended. Got 'drain" in said
+
+
+@pytest.mark.servers
+def test_on_dataflow_there_must_be_a_job_to_look_at_and_ports_that_workers_reach(cloud: Cloud) -> None:
+    assert cloud.do("status") == (
+        6,
+        "esteira: 'stream-toy' must have been started. Got 'none'. Start it: esteira stream toy --beam.\n",
+    )
+    assert cloud.do("update", "--rename", "points") == (
+        2,
+        "esteira: '--rename' must be OLD=NEW. Got 'points'. Name a transform as it was and as it is.\n",
+    )
+    cloud.profile["tables"] = {"adapter": "local"}
+    assert cloud.do("start") == (
+        2,
+        "esteira: profile: 'tables.adapter' must be one that Dataflow's workers reach. Got 'local'. "
+        "Name an adapter that stands elsewhere.\n",
+    )
+
+
+def test_a_runner_that_runs_no_stream_is_refused(stream: Stream, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["--bundle", stream.toy.launch.bundle, "--profile", stream.toy.launch.profile, "--lateness", "60"]
+    assert main(asked) == 2
+    assert capsys.readouterr().err == (
+        "esteira: profile local: 'jobs.runner' must be DataflowRunner, or to start a stream over the log, "
+        "PortableRunner. Got 'FnApiRunner'. Choose another profile; `esteira stream` without --beam needs neither.\n"
+    )
