@@ -1,6 +1,5 @@
 #!/bin/sh
 # finish.sh NAME: bytecode of our own code, and a list of what the image holds.
 set -eu
-export PYTHONHASHSEED=0
-/opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/esteira
+sh /build/images/compile.sh /opt/esteira
 /opt/venv/bin/python -B /build/images/sbom.py "$1" >/opt/esteira/sbom.cdx.json

@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -35,6 +36,17 @@ NAMES = tuple(LOCKS)
 DIGESTS = Path("build/digests.json")
 PINNED = re.compile(r"[a-z0-9][a-z0-9.-]*(:[0-9]+(?=/))?(/[a-z0-9][a-z0-9._-]*)*@sha256:[0-9a-f]{64}")
 """An image by digest, without a tag."""
+ALLOWED = (
+    "components/**/*.py",
+    "pipelines/**/*.py",
+    "pyproject.toml",
+    "requirements/*.txt",
+    "infra/images/*.py",
+    "infra/images/*.sh",
+    ".tools/image/uv",
+    ".tools/image/boot",
+)
+"""What a build may see; of it, no case and nothing hidden."""
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
@@ -94,7 +106,7 @@ def _git(home: Path, *arguments: str) -> str:
 
 
 def command(tool: str, name: str, build: Build, *, home: Path = HOME) -> list[str]:
-    """The command line that builds one image."""
+    """The command line that builds one image; the folder that the build sees comes last."""
     created = datetime.fromtimestamp(build.epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     project = tomllib.loads((home / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     labels = {"revision": build.revision, "created": created, "version": project["version"]}
@@ -111,7 +123,18 @@ def command(tool: str, name: str, build: Build, *, home: Path = HOME) -> list[st
         line += ["--label", f"org.opencontainers.image.{key}={value}"]
     for key, value in {"INPUTS": inputs(name, home), **build.bases}.items():
         line += ["--build-arg", f"{key}={value}"] if value else []
-    return [*line, os.fspath(home)]
+    return line
+
+
+def context(home: Path, place: Path) -> None:
+    """Fills `place` with copies of what a build may see: what lies about in a checkout stays out of every layer."""
+    for found in (path.relative_to(home) for pattern in ALLOWED for path in home.glob(pattern)):
+        hidden = any(part.startswith(".") for part in found.parts[1:])
+        if not hidden and not found.is_relative_to("pipelines/cases"):
+            (place / found).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(home / found, place / found)
+    for path in place.rglob("*"):  # the same layers whatever the checkout's umask
+        path.chmod(0o755 if path.is_dir() or os.access(path, os.X_OK) else 0o644)
 
 
 def inputs(name: str, home: Path = HOME) -> str:
@@ -127,8 +150,10 @@ def inputs(name: str, home: Path = HOME) -> str:
 def build_all(names: Sequence[str], build: Build, *, out: Path = DIGESTS) -> dict[str, str]:
     """Builds the images and writes `out`. Raises SetupError where a build fails."""
     tool = engine()
-    for name in names:
-        _run(command(tool, name, build), f"build of {image(name)}")
+    with tempfile.TemporaryDirectory() as seen:
+        context(HOME, Path(seen))
+        for name in names:
+            _run([*command(tool, name, build), seen], f"build of {image(name)}")
     return _keep(out, {image(name): local_reference(tool, f"{image(name)}:dev") for name in names})
 
 

@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -41,20 +40,3 @@ def contained(references: dict[str, str]) -> Contained:
         return done.stdout
 
     return run
-
-
-@pytest.fixture(scope="session")
-def python(contained: Contained) -> Contained:
-    """Runs Python code in an image."""
-    return lambda image, code, **more: contained(image, "python3", "-c", code, **more)
-
-
-@pytest.fixture(scope="session")
-def bill(contained: Contained, python: Contained) -> Callable[[str], str]:
-    """An image's bill of materials, as it stands in it."""
-    return lambda image: python(image, "print(open('/opt/esteira/sbom.cdx.json').read())")
-
-
-@pytest.fixture(scope="session")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("images")

@@ -95,7 +95,32 @@ def test_every_stage_that_is_an_image_runs_as_a_numeric_user_who_is_not_root() -
         assert re.findall(r"^USER (.+)$", built[name], re.MULTILINE) == ["10001:10001"]
 
 
-def test_the_context_of_a_build_holds_no_case_no_data_and_no_environment() -> None:
+def test_a_build_sees_our_code_the_locks_and_its_scripts_and_nothing_that_lies_about(tmp_path: Path) -> None:
+    wanted = {
+        "components/core/errors.py", "pipelines/cli.py", "pyproject.toml", "requirements/server.txt",
+        "infra/images/sbom.py", "infra/images/install.sh", ".tools/image/uv", ".tools/image/boot",
+    }  # fmt: skip
+    unwanted = {
+        ".env", "components/.env", "components/core/key.json", "components/core/.hidden.py", "components/README.md",
+        "components/.venv/a.py", "components/core/__pycache__/errors.pyc", "pipelines/cases/mine/features.py",
+        "pipelines/launch/id_rsa", "profiles/prod.yaml", "infra/images/token", "infra/terraform/state.py",
+        ".tools/uv/bin/x.py", ".git/config", "tests/a.py", "data/flights.csv", "requirements/lock.py",
+    }  # fmt: skip
+    for name in wanted | unwanted:
+        (tmp_path / "home" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "home" / name).write_text(name)
+    (tmp_path / "home/infra/images/install.sh").chmod(0o700)
+    (tmp_path / "home/pyproject.toml").chmod(0o600)
+    images.context(tmp_path / "home", tmp_path / "seen")
+    modes = {name: (tmp_path / "seen" / name).stat().st_mode & 0o777 for name in wanted}
+    assert modes == {**dict.fromkeys(wanted, 0o644), "infra/images/install.sh": 0o755}
+    found = {
+        path.relative_to(tmp_path / "seen").as_posix() for path in (tmp_path / "seen").rglob("*") if path.is_file()
+    }
+    assert found == wanted
+
+
+def test_a_build_by_hand_sees_no_case_no_data_and_no_environment() -> None:
     lines = (REPOSITORY / ".dockerignore").read_text().splitlines()
     assert [line for line in lines if line.startswith("!")] == [
         "!components", "!pipelines", "!pyproject.toml", "!requirements/*.txt", "!infra/images",
