@@ -301,6 +301,31 @@ def test_an_answer_that_was_lost_makes_no_second_job(bench: Bench, listed: bool)
     assert bench.server.called(r"POST .*/jobs$") == (1 if listed else 2)
 
 
+def test_who_is_told_to_end_takes_a_job_along_of_which_it_has_not_heard_yet(bench: Bench) -> None:
+    def interrupted(_: float) -> None:
+        raise KeyboardInterrupt
+
+    bench.server.faults = [Fault(r"POST .*/jobs$")]
+    jobs = bench.jobs()
+    jobs._patience = jobs._api._patience = Patience(deadline=2.0, sleep=interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        bench.run(jobs)
+    assert bench.states() == ["CANCELLING"]
+    assert bench.said[-1] == f"squares: job {bench.only().id} is cancelled"
+
+
+def test_a_job_goes_on_where_its_course_cannot_be_followed(bench: Bench) -> None:
+    bench.service.course = course(*[Frame("RUNNING")] * 50)
+    bench.server.faults = [Fault(r"/messages$", status=503, times=10_000)]
+    jobs = bench.jobs()
+    jobs._api._patience = Patience(deadline=0.05, sleep=lambda _: None)
+    with pytest.raises(RunError) as caught:
+        bench.run(jobs)
+    assert "'Dataflow' must answer in time. Got 'told to'. " in str(caught.value)
+    assert bench.server.called("PUT") == 0
+    assert bench.states() == ["RUNNING"]
+
+
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_a_service_that_is_busy_is_asked_again(bench: Bench, status: int) -> None:
     paths = (r"GET .*/jobs$", r"POST .*/jobs$", r"GET .*/jobs/[^/]+$", r"/messages$", r"/metrics$")
