@@ -14,6 +14,11 @@ def of_query(query: str, parameters: Mapping[str, Any]) -> str:
     return QUERY + canonical_json({"query": query, "parameters": dict(parameters)})
 
 
+def table_of(address: str) -> str:
+    """The table PROJECT.DATASET.TABLE that an address names; empty where it names something else."""
+    return address.removeprefix(TABLE) if address.startswith(TABLE) else ""
+
+
 def is_stored_table(address: str) -> bool:
     """Whether it is read by its columns, and not as bytes."""
     return address.startswith((TABLE, QUERY))

@@ -30,6 +30,7 @@ class RegistryAddress(Strict):
     """Which registry numbers the models: here, Vertex Model Registry, or an MLflow server."""
 
     adapter: Literal["local", "google", "mlflow"] = "local"
+    """local: files here; google: Vertex Model Registry; mlflow: a server."""
     at: str = ""
     """For MLflow: the server's address, http(s)://…."""
 
@@ -73,6 +74,7 @@ class StoreAddress(Strict):
 
 class EventsAddress(Strict):
     adapter: Literal["log", "pubsub"] = "log"
+    """log: folders here; pubsub: Pub/Sub."""
     at: str = ""
     """For Pub/Sub: the project. PUBSUB_EMULATOR_HOST is followed as Google's client does."""
 
@@ -88,6 +90,7 @@ class BigQuery(Strict):
 
 class TrackingAddress(Strict):
     adapter: Literal["mlflow", "google", "none"] = "mlflow"
+    """google: Vertex Experiments; none: nothing is tracked."""
     at: str = ""
     """An MLflow tracking URI: sqlite:///…, a folder, or http(s)://…; empty: SQLite under the root. For Google: the
     TensorBoard that curves go to, projects/P/locations/R/tensorboards/ID; empty: none."""
@@ -97,6 +100,7 @@ class Alerts(Strict):
     smtp: str = ""
     """host:port of a mail relay; empty: no mail."""
     sender: str = "esteira@localhost"
+    """The mails' sender."""
     webhook: str = ""
     """An http(s) URL that takes a JSON POST; empty: none. A path is a secret, and stands here for loopback only."""
     webhook_env: str = ""
@@ -193,19 +197,29 @@ class Profile(Strict):
     sources: str = "."
     """What a case's relative source paths stand under."""
     blobs: StoreAddress = StoreAddress()
+    """Bundles, models, records of runs: small objects by name."""
     tables: StoreAddress = StoreAddress()
+    """Predictions, and what the stream writes."""
     bigquery: BigQuery = BigQuery()
     events: EventsAddress = EventsAddress()
+    """The topics of events."""
     registry: RegistryAddress = RegistryAddress()
+    """Who numbers the models."""
     endpoints: EndpointsAddress = EndpointsAddress()
+    """Where the prediction server runs."""
     tracking: TrackingAddress = TrackingAddress()
+    """Where each training is logged."""
     alerts: Alerts = Alerts()
+    """Whom notify tells, and by which way."""
     jobs: Jobs = Jobs()
+    """Where Beam runs."""
     containers: Containers = Containers()
+    """What --runner docker asks of the engine."""
     emulators: Emulators = Emulators()
     vertex: Vertex | None = None
     """Vertex AI: of the pipelines' runs and schedules, and of every port whose adapter is `google`."""
     kubeflow: Kubeflow | None = None
+    """Kubeflow Pipelines: of the pipelines' runs and schedules."""
 
     @model_validator(mode="after")
     def _google_is_somewhere(self) -> Self:

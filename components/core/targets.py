@@ -14,7 +14,9 @@ _HOST = r"^(https?://\S+)?$"  # no stricter: an error shows the text, and one wi
 
 class Vertex(Strict):
     project: str = Field(pattern=r"^[a-z][a-z0-9-]{4,28}[a-z0-9]$")
+    """The project's id."""
     region: str = Field(pattern=r"^[a-z]+-[a-z]+[0-9]+$")
+    """Such as europe-west1: where everything of Vertex AI's is."""
     pipeline_root: str = Field(pattern=r"^gs://[a-z0-9][a-z0-9._-]{1,61}[a-z0-9](/[A-Za-z0-9._/-]*)?$")
     """Where the runs' artifacts go."""
     service_account: str = Field(default="", pattern=r"^([^@\s]+@[a-z0-9.-]+\.gserviceaccount\.com)?$")
@@ -66,8 +68,10 @@ class Kubeflow(Strict):
     namespace: str = Field(default="", pattern=r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)?$")
     """The user's namespace where Kubeflow has several; empty where it has none."""
     experiment: str = Field(default="esteira", min_length=1, max_length=128)
+    """What the runs stand under in the console; it is made where it is not there."""
     pipeline_root: str = ""
     """Where the runs' artifacts go; empty: the cluster's own place."""
     service_account: str = Field(default="", pattern=r"^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?)?$")
+    """Of Kubernetes, whose rights the tasks have; empty: the installation's own."""
     time_zone: Annotated[str, AfterValidator(cron.zone)] = "UTC"
     """The cluster's (CRON_SCHEDULE_TIMEZONE of its scheduler): a schedule cannot name its own."""

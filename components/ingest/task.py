@@ -14,9 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components import step
+from components.adapters.local.log import Log
 from components.adapters.reading import references
 from components.adapters.reading.intake import Intake
-from components.core import artifacts, blocks, events, periods, shards
+from components.core import addresses, artifacts, blocks, events, periods, shards
 from components.core.artifacts import Partition
 from components.core.case import Reference, seconds
 from components.core.errors import DataError
@@ -89,7 +90,12 @@ def work(context: step.Context, plan: Plan) -> step.Result:
         rows_in=counts["read"],
         rows_out=counts["good"],
         summary=_summary(plan, counts, window, partitions),
-        parameters={"window_start": start, "window_end": stop, "snapshot": snapshot},
+        parameters={
+            "window_start": start,
+            "window_end": stop,
+            "snapshot": snapshot,
+            "resource": addresses.table_of(plan.case.source.path),
+        },
         report={"blocks": _report(plan, counts, window, partitions, dead)},
     )
 
@@ -109,11 +115,10 @@ def _publish_references(root: Path, tables: Mapping[str, pa.Table]) -> None:
 
 
 def _streamed(context: step.Context, plan: Plan, dead: DeadLetter) -> Streamed | None:
-    if plan.log is None:
+    if plan.topic is None:
         return None
-    lateness = seconds(context.operations.streaming.lateness)
-    log = plans.journal(context.profile, plan.case.name)
-    return from_log.read(log, plan.log, plan.case, lateness, dead, context.scratch)
+    lateness, topic = seconds(context.operations.streaming.lateness), plan.topic
+    return from_log.read(Log(topic.folder), (topic.first, topic.end), plan.case, lateness, dead, context.scratch)
 
 
 def _read_events(
