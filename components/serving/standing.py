@@ -9,10 +9,7 @@ from components.adapters.ports import Endpoints
 from components.core.errors import EsteiraError
 from components.core.inference import Role
 from components.serving.say import say
-from components.serving.versions import Versions
-
-POLL = 5.0
-"""Seconds between two looks at the pointer."""
+from components.serving.versions import POLL, Versions
 
 
 class Standing:

@@ -16,7 +16,7 @@ from components.core.errors import ArtifactError, CaseError, ConflictError, Este
 
 _LOGGING = "predict_request_response_logging_config"
 CPU = "aiplatform.googleapis.com/prediction/online/cpu/utilization"
-READY = Patience(first=2.0, longest=20.0, deadline=2700.0)
+READY = Patience(first=0.5, longest=20.0, deadline=2700.0)
 """How long a version may take until it serves: machines come up, and Vertex itself gives up after some 30 minutes."""
 
 

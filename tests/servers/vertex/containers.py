@@ -28,6 +28,7 @@ class Container:
     route: str
     said: list[dict[str, Any]] = field(default_factory=list)
     port: int = 0
+    reader: threading.Thread | None = None
 
     @classmethod
     def start(cls, model: Any, endpoint: str, deployed: str) -> Self:
@@ -52,22 +53,26 @@ class Container:
         python = SERVER if SERVER.exists() else Path(sys.executable)
         command = [str(python), "-P", "-m", "components.serving"]
         started = cls(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE), health, route)
-        threading.Thread(target=started._gather, daemon=True).start()
+        started.reader = threading.Thread(target=started._gather, daemon=True)
+        started.reader.start()
         return started
 
     def _gather(self) -> None:
         assert self.process.stderr is not None
-        for line in self.process.stderr:
-            said = json.loads(line) if line.startswith(b"{") else {"message": line.decode().strip()}
-            self.said.append(said)
-            if said["message"] == "listening":
-                self.port = said["port"]
+        with self.process.stderr as lines:
+            for line in lines:
+                said = json.loads(line) if line.startswith(b"{") else {"message": line.decode().strip()}
+                self.said.append(said)
+                if said["message"] == "listening":
+                    self.port = said["port"]
 
     @property
     def failed(self) -> str:
         """The last words of a process that has ended; empty while it lives."""
         if self.process.poll() is None:
             return ""
+        if self.reader is not None:
+            self.reader.join(_PATIENCE)
         return str(self.said[-1]["message"]) if self.said else f"exit code {self.process.returncode}"
 
     def healthy(self) -> bool:
@@ -98,3 +103,5 @@ class Container:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        if self.reader is not None:
+            self.reader.join(_PATIENCE)
