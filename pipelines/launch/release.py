@@ -63,6 +63,8 @@ def write(
     """
     pinned = _pinned(images) if images else None
     (folder / MANIFEST).unlink(missing_ok=True)
+    if pinned is not None:
+        profile = completed(profile, pinned)
     if components:
         taken = None  # they are for any case
         paths = compile.write_components(folder, pinned)
@@ -78,6 +80,18 @@ def write(
         atomic_write(folder / MANIFEST, (json.dumps(manifest, indent=1, sort_keys=True) + "\n").encode())
         paths.append(folder / MANIFEST)
     return paths
+
+
+def completed(profile: Profile, references: Mapping[str, str]) -> Profile:
+    """The profile with the release's own server, where Vertex runs one and the profile names none. Raises CaseError."""
+    wanted = "google" in (profile.registry.adapter, profile.endpoints.adapter)
+    if profile.endpoints.image or not wanted:
+        return profile
+    server = references.get(images.image("server"))
+    if server is None:
+        remedy = "Push the server's image and compile again, or name one in endpoints.image of the profile."
+        raise CaseError("esteira-server", "be among the release's images", sorted(references), remedy, where="release")
+    return profile.model_copy(update={"endpoints": profile.endpoints.model_copy(update={"image": server})})
 
 
 def _pinned(path: Path) -> dict[str, str]:

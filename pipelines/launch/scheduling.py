@@ -35,7 +35,7 @@ class Work:
 
     def _asked(self, name: str) -> Asked:
         one = self.ready[self.file.schedules[name].pipeline]
-        arguments = {**submit.digests(one.folder, one.file), "profile": self.profile.to_json(), "start": "", "stop": ""}
+        arguments = {**submit.digests(one.folder, one.file), "profile": one.profile.to_json(), "start": "", "stop": ""}
         return Asked(one.pipeline, one.file.name, "", one.spec, arguments)
 
     def store(self) -> None:

@@ -29,6 +29,8 @@ class Ready:
     file: CaseFile
     pipeline: str
     spec: Mapping[str, Any]
+    profile: Profile
+    """As its tasks get it: with the release's own images where it names none."""
 
 
 def ready(name: str, pipeline: str, folder: Path, target: str, profile: Profile) -> Ready:
@@ -53,7 +55,8 @@ def ready(name: str, pipeline: str, folder: Path, target: str, profile: Profile)
     spec = yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)  # safe, and in C
     _same_pipeline(spec, pipeline, str(path))
     _same_case(manifest, home, file, str(folder))
-    return Ready(home, file, pipeline, fit.fit(spec, file.resources, target, profile.vertex))
+    fitted = fit.fit(spec, file.resources, target, profile.vertex)
+    return Ready(home, file, pipeline, fitted, release.completed(profile, manifest["images"]))
 
 
 def _same_pipeline(spec: Mapping[str, Any], pipeline: str, where: str) -> None:
@@ -111,4 +114,4 @@ def launch(ready: Ready, runs: Runs, target: str, profile: Profile, ports: Ports
     taken = cases.snapshot(ready.folder, ports)
     if taken.file != ready.file:
         raise ArtifactError("case", "stay as it is while it is submitted", "a change", "Submit it again.")
-    return Launched(runs, ready, taken, profile.to_json())
+    return Launched(runs, ready, taken, ready.profile.to_json())

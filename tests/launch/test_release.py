@@ -217,3 +217,20 @@ def test_the_check_of_the_command_line_names_another_commit(
     monkeypatch.setenv("REVISION", "another")
     assert release.main([str(folder)]) == 2
     assert "'revision' must be another. Got" in capsys.readouterr().err
+
+
+def test_vertex_serves_the_releases_own_image_where_the_profile_names_none() -> None:
+    vertex = {"project": "esteira-test", "region": "europe-west1", "pipeline_root": "gs://esteira/runs"}
+    blobs = {"adapter": "google", "at": "gs://esteira"}
+    chosen = profiles.Profile.model_validate({"vertex": vertex, "blobs": blobs, "endpoints": {"adapter": "google"}})
+    server = f"europe-docker.pkg.dev/p/e/server@sha256:{'b' * 64}"
+    assert release.completed(chosen, {"esteira-server": server}).endpoints.image == server
+    named = chosen.model_copy(update={"endpoints": chosen.endpoints.model_copy(update={"image": "mine"})})
+    assert release.completed(named, {"esteira-server": server}) == named
+    assert release.completed(profiles.Profile(), {}) == profiles.Profile()
+    with pytest.raises(CaseError) as caught:
+        release.completed(chosen, {"esteira-pipeline": server})
+    assert str(caught.value) == (
+        "release: 'esteira-server' must be among the release's images. Got ['esteira-pipeline']. "
+        "Push the server's image and compile again, or name one in endpoints.image of the profile."
+    )
