@@ -16,12 +16,17 @@ from http.client import HTTPException
 from pathlib import Path
 
 from components import types
+from components.adapters.patience import Patience
+from components.adapters.runs import Runs
 from components.core import case as case_files
 from components.core.case import Operations
 from components.core.errors import EsteiraError, SetupError
 from components.core.profile import Profile
 from pipelines.launch import cases, environments
 from pipelines.launch.doctor_check import Check
+
+BRIEF = Patience(deadline=5.0)
+"""Seconds that a target which does not answer is asked again."""
 
 
 def checks(profile: Profile, case: str = "", operations: Operations | None = None) -> Iterator[Check]:
@@ -67,13 +72,26 @@ def _elsewhere(profile: Profile, case: str, operations: Operations | None) -> It
 
 def _target(profile: Profile, target: str) -> Check:
     """A target that is asked for its runs: reachable, with credentials that it takes."""
+    try:
+        _runs(profile, target).probe()
+    except EsteiraError as error:
+        return Check(target, "broken", str(error), "no runs there")
+    return Check(target, "ok", "answers, and shows its runs")
+
+
+def _runs(profile: Profile, target: str) -> Runs:
+    """As `targets.runs`, with less patience: one who asks what is wrong waits for the answer."""
     from pipelines.launch import targets
 
-    try:
-        targets.runs(profile, target).probe()
-    except EsteiraError as error:
-        return Check(target, "broken", str(error), f"no runs there. {error.remedy}")
-    return Check(target, "ok", "answers, and shows its runs")
+    if target == "vertex":
+        from components.adapters.gcp.vertex_runs import VertexRuns
+
+        return VertexRuns(targets.vertex(profile), patience=BRIEF)
+    from components.adapters.kubeflow.runs import KubeflowRuns
+    from pipelines.launch import kubeflow_client
+
+    at = targets.kubeflow(profile)
+    return KubeflowRuns(at, lambda: kubeflow_client.connect(at), patience=BRIEF)
 
 
 def _listens(name: str, address: str) -> Check:

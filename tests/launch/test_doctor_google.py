@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.adapters.gcp.account import Account
+from components.adapters.patience import Patience
 from components.core.case import Operations
 from components.core.profile import Profile
 from pipelines import cli
@@ -389,8 +390,16 @@ def test_a_target_that_shuts_its_door_is_broken_and_one_that_answers_is_not(tmp_
         assert doctor._target(made, "kubeflow").level == "ok"
         service.token = "other"
         check = doctor._target(made, "kubeflow")
+    assert (check.level, check.without) == ("broken", "no runs there")
+    assert "token" in check.found
+
+
+def test_a_target_where_nobody_is_is_soon_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(doctor, "BRIEF", Patience(first=0.01, longest=0.01, deadline=0.05))
+    at = {**PROFILE["vertex"], "endpoint": "http://127.0.0.1:1"}
+    check = doctor._target(Profile.model_validate({"root": str(tmp_path), "vertex": at}), "vertex")
     assert check.level == "broken"
-    assert check.without.startswith("no runs there. ")
+    assert "'Vertex' must answer" in check.found
 
 
 def test_the_command_tells_all_and_fails_where_something_is_broken(tmp_path, monkeypatch, capsys):
@@ -399,11 +408,11 @@ def test_the_command_tells_all_and_fails_where_something_is_broken(tmp_path, mon
     (tmp_path / "profiles" / "mine.yaml").write_text(yaml.safe_dump(text))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(doctor, "_here", lambda _: iter([Check("platform", "ok", "here")]))
-    monkeypatch.setattr(doctor, "_target", lambda _, name: Check(name, "broken", "shut", "no runs there. Open it."))
+    monkeypatch.setattr(doctor, "_target", lambda _, name: Check(name, "broken", "shut", "no runs there"))
     with pytest.raises(SystemExit) as ended:
         cli.app(["doctor", "flights", "--profile", "mine"])
     assert ended.value.code == 7
-    assert "✗ kubeflow                 shut\n  without it: no runs there. Open it.\n" in capsys.readouterr().out
+    assert "✗ kubeflow                 shut\n  without it: no runs there\n" in capsys.readouterr().out
 
 
 def test_a_case_brings_its_name_and_operations():
