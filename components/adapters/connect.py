@@ -48,8 +48,10 @@ class Connected:
     def events(self) -> Events:
         if self.profile.events.adapter == "pubsub":
             from components.adapters.gcp.pubsub import PubSubEvents
+            from components.adapters.gcp.pubsub_settings import Settings
 
-            return PubSubEvents(self.profile.events.at)
+            asked = self.profile.events
+            return PubSubEvents(asked.at, Settings(asked.dead_letter, asked.exactly_once), most=asked.outstanding)
 
         from components.adapters.local.log_events import LogEvents
 

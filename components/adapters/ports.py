@@ -185,6 +185,10 @@ class Events(Protocol):
         """Durable once it has returned; in order. Raises RunError where it could not be, DataError for a bad one."""
         ...
 
+    def bury(self, messages: Sequence[Message]) -> None:
+        """Messages that were not taken, to the dead-letter topic; where there is none, nothing happens."""
+        ...
+
     def subscribe(self, topic: str, group: str) -> Subscription:
         """The group begins with what is published after its first subscription, or with the log's start."""
         ...

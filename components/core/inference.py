@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+DEAD_LETTER = "dead_letter_"
+"""How the names of the tables of dead letters begin."""
 Role = Literal["champion", "challenger", "named"]
 """As what the version answered; "named": the request asked for it outright, so that no canary may count it."""
 
@@ -50,4 +52,4 @@ def labels_table(case: str) -> str:
 
 def dead_letter_table(case: str) -> str:
     """What the stream did not take: `reason`, `raw`, `_arrival` (the log's offset), `_at`, `step`."""
-    return f"dead_letter_{case.replace('-', '_')}"
+    return f"{DEAD_LETTER}{case.replace('-', '_')}"

@@ -72,11 +72,32 @@ class StoreAddress(Strict):
     BIGQUERY_EMULATOR_HOST are followed as Google's clients do."""
 
 
+class Pull(Strict):
+    """What the fast pipeline takes of a topic in one run at most, where no stream keeps a log of it."""
+
+    messages: int = Field(default=1_000_000, ge=1)
+    """So many."""
+    bytes: int = Field(default=2**30, ge=1)
+    """Of their data, and up to a thousand messages more."""
+    seconds: int = Field(default=300, ge=1)
+    """Spent on pulling."""
+
+
 class EventsAddress(Strict):
     adapter: Literal["log", "pubsub"] = "log"
     """log: folders here; pubsub: Pub/Sub."""
     at: str = ""
     """For Pub/Sub: the project. PUBSUB_EMULATOR_HOST is followed as Google's client does."""
+    dead_letter: str = Field(default="", pattern=r"^([a-z][a-z0-9-]{0,39})?$")
+    """For Pub/Sub: the topic of what was not taken, with the reason; every subscription must have it as its own."""
+    exactly_once: bool = False
+    """For Pub/Sub: whether every subscription must deliver exactly once, and who reads it waits for that."""
+    outstanding: int = Field(default=1000, ge=1, le=1000)
+    """For Pub/Sub: so many messages are pulled and not acknowledged at most."""
+    ahead: int = Field(default=2**30, ge=1)
+    """For Pub/Sub: so many bytes may wait in the stream's log at most; the others wait in the topic."""
+    pull: Pull = Pull()
+    """For Pub/Sub: what one run of the fast pipeline takes."""
 
 
 class BigQuery(Strict):

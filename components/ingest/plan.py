@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -16,7 +17,7 @@ from components.core.addresses import is_stored_table
 from components.core.case import Case, seconds, section_digest
 from components.core.errors import ArtifactError, CaseError, DataError
 from components.core.events import instant, iso
-from components.core.profile import Profile
+from components.ingest import journal
 from components.step import Context, fetch_bundle
 
 READS = (
@@ -57,6 +58,15 @@ def _time(name: str, text: str) -> int | None:
 
 
 @dataclass(frozen=True)
+class Topic:
+    """The log of the case's topic, of which the offsets [first, end) are read."""
+
+    folder: Path
+    first: int
+    end: int
+
+
+@dataclass(frozen=True)
 class Plan:
     """`case` and `bundle` are the champion's where it predicts; `watermark` is up to where it has."""
 
@@ -66,8 +76,8 @@ class Plan:
     listings: Mapping[str, list[Listed]]
     """By source: '' is the events', else a reference's name."""
     watermark: int | None = None
-    log: tuple[int, int] | None = None
-    """For "fast", the offsets [first, end) of the topic that are read."""
+    topic: Topic | None = None
+    """For "fast"."""
 
     def key(self) -> Any:
         """What decides the result beyond the launch's own case, as JSON data."""
@@ -78,7 +88,7 @@ class Plan:
             "case": section_digest(self.case, READS),
             "watermark": self.watermark,
             "reach": back,
-            "log": self.log,
+            "log": (self.topic.first, self.topic.end) if self.topic is not None else None,
         }
 
     def sources(self) -> list[list[Any]]:
@@ -97,23 +107,20 @@ def _row(listed: Listed) -> list[Any]:
 def make(context: Context, asked: Asked) -> Plan:
     case, digest = _whose(context, asked.purpose)
     seen = _watermark(context.ports, case.name) if asked.purpose == "predict" and asked.start is None else None
-    log = _log(context, case.name) if asked.purpose == "fast" else None
-    return Plan(asked, case.of(asked.purpose), digest, listings(context.ports, case), seen, log)
+    topic = _topic(context, case.name) if asked.purpose == "fast" else None
+    return Plan(asked, case.of(asked.purpose), digest, listings(context.ports, case), seen, topic)
 
 
-def _log(context: Context, case: str) -> tuple[int, int]:
-    """The offsets of the case's topic as it is now. Raises DataError where it is empty."""
-    log = journal(context.profile, case)
+def _topic(context: Context, case: str) -> Topic:
+    """The case's topic as it is now. Raises DataError where it is empty."""
+    log = Log(context.profile.path("events") / case)  # a stream keeps it, from whatever broker it reads
+    if log.first == log.end and context.profile.events.adapter == "pubsub":
+        log = journal.gather(context, case)
     first, end = log.first, log.end
     if first == end:
         remedy = "Let a producer publish to it, or `esteira replay`."
         raise DataError("topic", "hold messages", case, remedy, where="ingest")
-    return first, end
-
-
-def journal(profile: Profile, case: str) -> Log:
-    """The log of the case's topic: the stream keeps it, from whatever broker it reads."""
-    return Log(profile.path("events") / case)
+    return Topic(log.folder, first, end)
 
 
 def listings(ports: Ports, case: Case) -> dict[str, list[Listed]]:

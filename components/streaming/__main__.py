@@ -99,7 +99,8 @@ def _fed(profile: Profile, ports: Connected, case: str, limits: Limits, say: Cal
     def failed(error: EsteiraError) -> None:
         limits.failure = error
 
-    mirror = Mirror(ports.events, Log(profile.path("events") / case), case, GROUP, say, failed)
+    log, ahead = Log(profile.path("events") / case), profile.events.ahead
+    mirror = Mirror(ports.events, log, case, GROUP, say, failed, ahead=ahead)
     mirror.start()
     try:
         yield

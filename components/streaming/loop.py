@@ -105,7 +105,7 @@ class Loop:
         self._checkpoints = Checkpoints.of(note.get("checkpoints", []), self._offset)
         self._largest = int(note.get("largest", NEVER))
         self._state = State.nothing(self._largest)
-        self._sink = Sink(ports.tables, names, self._offset)
+        self._sink = Sink(ports, names, self._offset)
         self._steps: Steps | None = None
         self._keep = 0
         self._asked = -1

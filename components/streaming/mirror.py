@@ -6,6 +6,7 @@ What is delivered again stands twice in the log, where it is judged a duplicate.
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from contextlib import closing
 
@@ -31,6 +32,8 @@ class Mirror(threading.Thread):
         Its own, as it runs in a thread of its own.
     failed
         Called once with any other error, which ends it.
+    ahead
+        So many bytes of messages may wait in the log: the others wait where they are kept already.
     """
 
     def __init__(
@@ -41,10 +44,14 @@ class Mirror(threading.Thread):
         group: str,
         say: Callable[[str], None],
         failed: Callable[[EsteiraError], None],
+        *,
+        ahead: int = 2**30,
     ) -> None:
         super().__init__(name="mirror", daemon=True)
         self._events, self._log, self._topic, self._group, self._say = events, log, topic, group, say
-        self._failed = failed
+        self._failed, self._ahead = failed, ahead
+        self._waiting: deque[tuple[int, int]] = deque()
+        """Of each piece that this mirror appended: the offset behind it, and its bytes."""
         self._stopped = threading.Event()
 
     def run(self) -> None:
@@ -64,13 +71,20 @@ class Mirror(threading.Thread):
     def _copy(self) -> None:
         with closing(self._events.subscribe(self._topic, self._group)) as subscription:
             while not self._stopped.is_set():
-                if self._log.end - self._log.committed(self._group)[0] >= AHEAD:
+                if self._full():
                     self._stopped.wait(_FULL)
                     continue
                 received = subscription.pull(MOST, WAIT)
                 if received:
-                    self._log.append([one.message for one in received])
+                    first = self._log.append([one.message for one in received])
                     subscription.ack(received)
+                    self._waiting.append((first + len(received), sum(len(one.message.data) for one in received)))
+
+    def _full(self) -> bool:
+        done = self._log.committed(self._group)[0]
+        while self._waiting and self._waiting[0][0] <= done:
+            self._waiting.popleft()
+        return self._log.end - done >= AHEAD or sum(size for _, size in self._waiting) >= self._ahead
 
     def stop(self) -> None:
         """Returns once what it was writing is written."""

@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.adapters.ports import Tables
+from components.adapters.ports import Ports, Tables
 from components.core.errors import SetupError
 from components.core.events import ARRIVAL
+from components.core.inference import DEAD_LETTER
+from components.streaming.letters import bury
 
 BUCKET = 8_192
 _PREFIX = "stream-"
@@ -43,21 +45,29 @@ class Sink:
     out first, as the same offsets come again and may give other rows.
     """
 
-    def __init__(self, tables: Tables, names: Sequence[str], committed: int) -> None:
-        self._tables = tables
+    def __init__(self, ports: Ports, names: Sequence[str], committed: int) -> None:
+        self._ports = ports
         for name in names:
-            for found in tables.windows(name):
+            for found in ports.tables.windows(name):
                 if found.startswith(_PREFIX) and found >= window(committed):
                     self._trim(name, found, committed)
 
     def _trim(self, name: str, found: str, committed: int) -> None:
-        rows = self._tables.read(name, window=found)
+        rows = self._ports.tables.read(name, window=found)
         kept = rows.filter(pc.less(rows.column(ARRIVAL), committed))
         if kept.num_rows < rows.num_rows:
-            self._tables.replace(name, found, kept)
+            self._ports.tables.replace(name, found, kept)
 
     def write(self, offset: int, rows: Mapping[str, pa.Table]) -> None:
         """The rows by table, of offsets from `offset` on in one bucket; durable once it has returned."""
-        for name, more in rows.items():
-            if more.num_rows:
-                self._tables.append(name, window(offset), more, key=ARRIVAL)
+        write(self._ports, window(offset), rows)
+
+
+def write(ports: Ports, window: str, rows: Mapping[str, pa.Table]) -> None:
+    """Adds the rows, by table, to a window; then the dead letters among them go to their topic, if there is one."""
+    for name, more in rows.items():
+        if more.num_rows:
+            ports.tables.append(name, window, more, key=ARRIVAL)
+    for name, more in rows.items():
+        if name.startswith(DEAD_LETTER):
+            bury(ports.events, name.removeprefix(DEAD_LETTER), more)

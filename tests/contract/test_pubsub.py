@@ -9,13 +9,16 @@ import uuid
 from collections.abc import Callable
 
 import pytest
+from google import pubsub_v1
 from google.api_core import exceptions
 from google.auth.exceptions import RefreshError
+from google.rpc.error_details_pb2 import ErrorInfo
 
 from components.adapters.connect import Connected
 from components.adapters.gcp import pubsub
 from components.adapters.gcp.pubsub import EMULATOR, PubSubEvents
-from components.adapters.ports import Message
+from components.adapters.gcp.pubsub_settings import Settings
+from components.adapters.ports import Message, Received
 from components.core.errors import CaseError, DataError, EsteiraError, RunError, SetupError
 from components.core.profile import EventsAddress, Profile
 
@@ -178,3 +181,110 @@ def test_the_adapter_imports_nothing_of_googles_until_it_is_used() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@emulated
+def test_what_was_not_taken_goes_to_the_dead_letter_topic_of_the_profile(emulator: None, tmp_path) -> None:
+    topic, dead = (f"t-{uuid.uuid4().hex[:12]}" for _ in range(2))
+    address = EventsAddress(adapter="pubsub", at="esteira", dead_letter=dead)
+    events = Connected(Profile(root=str(tmp_path), events=address)).events
+    reader = PubSubEvents("esteira").subscribe(dead, "people")
+    subscription = events.subscribe(topic, "stream")
+    events.bury([Message(b"{", {"reason": "no JSON", "id": "t-1"})])
+    (found,) = reader.pull(10, 5.0)
+    assert found.message == Message(b"{", {"reason": "no JSON", "id": "t-1"})
+    reader.ack([found])
+    made = subscription._client.get_subscription(subscription=subscription._path)
+    assert made.dead_letter_policy.dead_letter_topic == f"projects/esteira/topics/{dead}"
+    assert made.dead_letter_policy.max_delivery_attempts == 100
+    PubSubEvents("esteira").bury([Message(b"{")])
+    assert reader.pull(10, 0.3) == [], "without a dead-letter topic nothing is sent"
+
+
+@emulated
+@pytest.mark.parametrize(
+    ("settings", "name", "rule", "flags"),
+    [
+        (Settings("dead"), "dead_letter_topic", "be dead", "--dead-letter-topic=dead --max-delivery-attempts=100"),
+        (Settings(exactly_once=True), "enable_exactly_once_delivery", "be on", "--enable-exactly-once-delivery"),
+    ],
+)
+def test_a_subscription_that_is_not_as_the_profile_asks_is_refused_with_the_command(
+    emulator: None, settings: Settings, name: str, rule: str, flags: str
+) -> None:
+    topic = f"t-{uuid.uuid4().hex[:12]}"
+    PubSubEvents("esteira").subscribe(topic, "stream").close()
+    with pytest.raises(SetupError) as caught:
+        PubSubEvents("esteira", settings).subscribe(topic, "stream")
+    assert (caught.value.name, caught.value.rule) == (name, f"{rule}, as the profile asks for it")
+    assert caught.value.remedy == (
+        f"Change it: gcloud pubsub subscriptions update {topic}.stream {flags} --project=esteira"
+    )
+
+
+def test_a_subscription_without_order_is_refused() -> None:
+    found = pubsub_v1.Subscription(name=SUBSCRIPTION, enable_exactly_once_delivery=True)
+    with pytest.raises(SetupError) as caught:
+        Settings(exactly_once=True).check(found)
+    assert str(caught.value) == (
+        f"{SUBSCRIPTION}: 'enable_message_ordering' must be on. Got 'off'. Make it anew with --enable-message-ordering: "
+        "gcloud pubsub subscriptions delete flights.stream --project=p"
+    )
+
+
+@emulated
+def test_messages_are_delivered_exactly_once_where_the_profile_asks_for_it(emulator: None) -> None:
+    topic, events = f"t-{uuid.uuid4().hex[:12]}", PubSubEvents("esteira", Settings(exactly_once=True))
+    subscription = events.subscribe(topic, "stream")
+    made = subscription._client.get_subscription(subscription=subscription._path)
+    assert (made.enable_exactly_once_delivery, made.enable_message_ordering) == (True, True)
+    events.publish(topic, [Message(b"a"), Message(b"b")])
+    found = subscription.pull(10, 5.0)
+    subscription.ack(found)
+    assert [one.message.data for one in found] == [b"a", b"b"]
+    assert subscription.pull(10, 0.3) == []
+
+
+class Refusing:
+    """Acknowledges but for some tokens, as the service says it of exactly-once delivery."""
+
+    def __init__(self, *answers: dict[str, str]) -> None:
+        self.answers, self.asked = list(answers), list[list[str]]()
+
+    def acknowledge(self, *, ack_ids: list[str], **_: object) -> None:
+        self.asked.append(ack_ids)
+        if self.answers:
+            failed = self.answers.pop(0)
+            details = [ErrorInfo(reason="x", domain="pubsub.googleapis.com", metadata=failed)]
+            raise exceptions.FailedPrecondition("some failed", details=details, error_info=details[0])
+
+
+def acknowledged(client: Refusing) -> None:
+    subscription = pubsub.PubSubSubscription(client, SUBSCRIPTION, "flights")  # type: ignore[arg-type]
+    subscription._held = {"1": False, "2": False, "3": False}
+    subscription.ack([Received(Message(b"x"), token) for token in ("1", "2", "3")])
+    assert not subscription._held
+
+
+def test_an_acknowledgement_that_may_pass_later_is_sent_again_and_no_other() -> None:
+    client = Refusing({"2": "TRANSIENT_FAILURE_UNORDERED_ACK_ID", "3": "PERMANENT_FAILURE_INVALID_ACK_ID"})
+    acknowledged(client)
+    assert client.asked == [["1", "2", "3"], ["2"]]
+
+
+def test_a_refusal_that_names_no_token_is_told() -> None:
+    with pytest.raises(RunError, match="some failed"):
+        acknowledged(Refusing({}))
+
+
+@emulated
+def test_no_more_messages_are_open_at_once_than_the_profile_allows(emulator: None) -> None:
+    topic, events = f"t-{uuid.uuid4().hex[:12]}", PubSubEvents("esteira", most=2)
+    subscription = events.subscribe(topic, "stream")
+    events.publish(topic, [Message(data) for data in (b"a", b"b", b"c")])
+    first = subscription.pull(10, 5.0)
+    assert len(first) == 2
+    assert subscription.pull(10, 0.3) == []
+    subscription.ack(first)
+    assert [one.message.data for one in subscription.pull(10, 5.0)] == [b"c"]
+    subscription.close()

@@ -176,3 +176,38 @@ def test_from_pubsub_to_the_tables(stream: Stream, monkeypatch: pytest.MonkeyPat
     assert sorted(m.data for m in there) == sorted(m.data for m in sent)
     assert counts.read == len(sent) == counts.good + counts.dead_letter + counts.late + counts.duplicate
     assert copied["live_toy"].num_rows == counts.good - counts.labels
+
+
+def test_it_stops_copying_while_as_many_bytes_wait_as_the_profile_allows(stream: Stream, topic: LogEvents) -> None:
+    sent = [event(n, float(n)) for n in range(30)]
+    topic.publish("toy", sent[:20])
+    size = sum(len(message.data) for message in sent[:20])
+    log = Log(stream.log.folder)
+    log.commit("stream", 0)
+    copying = Mirror(topic, Log(log.folder), "toy", "stream", [].append, fail, ahead=size)
+    copying.start()
+    try:
+        until(lambda: log.end == 20)
+        topic.publish("toy", sent[20:])
+        until(lambda: copying._full())
+        assert log.end == 20
+        log.commit("stream", 20)
+        until(lambda: log.end == 30)
+    finally:
+        copying.stop()
+
+
+def test_a_dead_letter_goes_to_its_topic_too_and_a_second_time_has_the_same_id(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    buried: list[Message] = []
+    monkeypatch.setattr(LogEvents, "bury", lambda self, letters: buried.extend(letters))
+    stream.point(stream.register())
+    stream.log.append([event(1, 1.0), Message(b"{"), Message(b"", {"a": "b"}), event(2, 1e4), event(3, 2.0)])
+    stream.run()
+    table = stream.table("dead_letter_toy").to_pylist()
+    assert [(m.attributes["id"], m.attributes["step"]) for m in buried] == [
+        (f"toy-{row['_arrival']}", row["step"]) for row in table
+    ]
+    assert [m.attributes["reason"] for m in buried] == [row["reason"] for row in table]
+    assert [m.data for m in buried] == [b"{", b" ", event(3, 2.0).data]

@@ -15,40 +15,40 @@ from contextlib import contextmanager, suppress
 from functools import cached_property, partial
 from itertools import takewhile
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
+from components.adapters.gcp.pubsub_clients import EMULATOR as EMULATOR
+from components.adapters.gcp.pubsub_clients import MOST_AT_ONCE, chunks, client
+from components.adapters.gcp.pubsub_settings import Settings
 from components.adapters.messages import check, checked_name
 from components.adapters.ports import Message, Received
 from components.core.errors import CaseError, DataError, EsteiraError, RunError, SetupError
 
 if TYPE_CHECKING:
-    from google.pubsub_v1 import PublisherClient, PubsubMessage, SubscriberClient
+    from google.pubsub_v1 import PublisherClient, SubscriberClient
 
-T = TypeVar("T")
-EMULATOR = "PUBSUB_EMULATOR_HOST"
-MOST_AT_ONCE = 1000
-"""Messages of one publish, and acknowledgements of one call."""
-_BYTES_AT_ONCE = 5_000_000
+PLAIN = Settings()
 _PATIENCE = 60.0
 """Seconds that a call is tried again while the service cannot be reached."""
 _PAUSE = 0.05
 _SHORTEST = 0.2
 """Seconds: a pull that waits less would not survive its round trip."""
-_ACK_SECONDS = 10
-"""Of the subscriptions that are made on the emulator: what a killed reader held comes again after this."""
 
 
 class PubSubEvents:
-    """Implements `ports.Events` over the topics of a project. They are made on the emulator, and never in the cloud."""
+    """Implements `ports.Events` over the topics of a project. They are made on the emulator, and never in the cloud.
 
-    def __init__(self, project: str) -> None:
+    `most`: so many messages are pulled and not acknowledged at most.
+    """
+
+    def __init__(self, project: str, settings: Settings = PLAIN, *, most: int = MOST_AT_ONCE) -> None:
         if not project:
             remedy = "Write the project's id into the profile."
             raise CaseError("events.at", "name a Google Cloud project", project, remedy, where="profile")
         if not _installed("google.pubsub_v1"):
             remedy = "Install google-cloud-pubsub into this environment, or use the log: events.adapter: log."
             raise SetupError("google-cloud-pubsub", "be installed", "no such module", remedy, where="events")
-        self._project = project
+        self._project, self._settings, self._most = project, settings, most
         self._made: set[str] = set()
 
     def publish(self, topic: str, messages: Sequence[Message]) -> None:
@@ -57,18 +57,25 @@ class PubSubEvents:
         check(messages)
         path = self._topic(topic)
         wrapped = [PubsubMessage(data=m.data, attributes=dict(m.attributes), ordering_key=topic) for m in messages]
-        for chunk in _chunks(wrapped):
+        for chunk in chunks(wrapped):
             with _translated(f"gcloud pubsub topics create {topic} --project={self._project}", path):
                 self._publisher.publish(topic=path, messages=chunk, retry=_retry(), timeout=_PATIENCE)
 
     def subscribe(self, topic: str, group: str) -> PubSubSubscription:
         path = f"projects/{self._project}/subscriptions/{checked_name('topic', topic)}.{checked_name('group', group)}"
         at = self._topic(topic)
+        if self._settings.dead_letter:
+            self._topic(self._settings.dead_letter)
         if os.environ.get(EMULATOR):
-            settings = {"name": path, "topic": at, "enable_message_ordering": True}
-            settings["ack_deadline_seconds"] = _ACK_SECONDS
-            self._make(path, partial(self._subscriber.create_subscription, settings))
-        return PubSubSubscription(self._subscriber, path, topic)
+            self._make(path, partial(self._subscriber.create_subscription, self._settings.request(path, at)))
+        found = PubSubSubscription(self._subscriber, path, topic, self._settings, self._most)
+        if self._settings.asked:
+            found.check()
+        return found
+
+    def bury(self, messages: Sequence[Message]) -> None:
+        if self._settings.dead_letter and messages:
+            self.publish(self._settings.dead_letter, messages)
 
     def _topic(self, topic: str) -> str:
         path = f"projects/{self._project}/topics/{checked_name('topic', topic)}"
@@ -89,13 +96,13 @@ class PubSubEvents:
     def _publisher(self) -> PublisherClient:
         from google.pubsub_v1 import PublisherClient
 
-        return _client(PublisherClient)
+        return client(PublisherClient)
 
     @cached_property
     def _subscriber(self) -> SubscriberClient:
         from google.pubsub_v1 import SubscriberClient
 
-        return _client(SubscriberClient)
+        return client(SubscriberClient)
 
 
 class PubSubSubscription:
@@ -104,17 +111,28 @@ class PubSubSubscription:
     The last acknowledgement of an ordering key may stand for those before it: they are sent in the order of pulling.
     """
 
-    def __init__(self, client: SubscriberClient, path: str, topic: str) -> None:
-        self._client, self._path = client, path
+    def __init__(
+        self, client: SubscriberClient, path: str, topic: str, settings: Settings = PLAIN, most: int = MOST_AT_ONCE
+    ) -> None:
+        self._client, self._path, self._settings, self._most = client, path, settings, min(most, MOST_AT_ONCE)
+        flags = " ".join(filter(None, ["--enable-message-ordering", settings.flags()]))
         self._create = f"gcloud pubsub subscriptions create {path.rpartition('/')[2]} --topic={topic}"
-        self._create += f" --enable-message-ordering --project={path.split('/')[1]}"
+        self._create += f" {flags} --project={path.split('/')[1]}"
         self._held: dict[str, bool] = {}  # the tokens pulled, in order, and whether each is done with
         self._answered = time.monotonic()
 
+    def check(self) -> None:
+        """Raises SetupError where the subscription is not as the profile asks for it."""
+        with _translated(self._create, self._path):
+            found = self._client.get_subscription(subscription=self._path, retry=_retry(), timeout=_PATIENCE)
+        self._settings.check(found)
+
     def pull(self, most: int, wait: float) -> list[Received]:
-        until = time.monotonic() + wait
+        most, until = min(most, self._most - len(self._held)), time.monotonic() + wait
+        if most <= 0:
+            return []
         while True:
-            found = self._pull(min(most, MOST_AT_ONCE), max(until - time.monotonic(), _SHORTEST))
+            found = self._pull(most, max(until - time.monotonic(), _SHORTEST))
             if found or time.monotonic() + _PAUSE >= until:
                 return found
             time.sleep(_PAUSE)  # the emulator answers early
@@ -139,9 +157,26 @@ class PubSubSubscription:
     def ack(self, received: Sequence[Received]) -> None:
         self._held.update((one.token, True) for one in received)
         done = [token for token, _ in takewhile(itemgetter(1), self._held.items())]
-        self._each(done, self._client.acknowledge)
+        self._each(done, self._acknowledge)
         for token in done:
             del self._held[token]
+
+    def _acknowledge(self, ack_ids: list[str], **asked: Any) -> None:
+        """Of exactly-once delivery the service says which were not taken: some later are, the others come again."""
+        from google.api_core.exceptions import GoogleAPICallError
+
+        until = time.monotonic() + _PATIENCE
+        while ack_ids:
+            try:
+                self._client.acknowledge(ack_ids=ack_ids, **asked)
+            except GoogleAPICallError as error:
+                told = {token: code for token, code in (error.metadata or {}).items() if token in set(ack_ids)}
+                ack_ids = [token for token, code in told.items() if code.startswith("TRANSIENT_")]
+                if not told or (ack_ids and time.monotonic() > until):
+                    raise
+                time.sleep(_PAUSE)
+            else:
+                return
 
     def close(self) -> None:
         self._each(list(self._held), partial(self._client.modify_ack_deadline, ack_deadline_seconds=0))
@@ -164,38 +199,6 @@ def _installed(module: str) -> bool:
         return importlib.util.find_spec(module) is not None
     except ModuleNotFoundError:
         return False
-
-
-def _chunks(messages: Sequence[PubsubMessage]) -> Iterator[list[PubsubMessage]]:
-    """As many at once as one request takes."""
-    chunk: list[PubsubMessage] = []
-    size = 0
-    for message in messages:
-        if chunk and (len(chunk) == MOST_AT_ONCE or size + len(message.data) > _BYTES_AT_ONCE):
-            yield chunk
-            chunk, size = [], 0
-        chunk.append(message)
-        size += len(message.data)
-    if chunk:
-        yield chunk
-
-
-def _client(kind: type[T]) -> T:
-    """A client of the service, or of the emulator: its messages are as large as the service's."""
-    from google.auth.exceptions import DefaultCredentialsError
-
-    make: Any = kind
-    host = os.environ.get(EMULATOR)
-    if host:
-        sizes = [(f"grpc.max_{way}_message_length", -1) for way in ("send", "receive")]
-        channel = importlib.import_module("grpc").insecure_channel(host, options=sizes)
-        found: T = make(transport=make.get_transport_class("grpc")(channel=channel))
-        return found
-    try:
-        return kind()
-    except DefaultCredentialsError as error:
-        remedy = f"Run `gcloud auth application-default login`, or set {EMULATOR}."
-        raise SetupError("credentials", "be there for Pub/Sub", str(error), remedy, where="events") from error
 
 
 def _retry() -> Any:

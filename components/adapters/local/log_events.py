@@ -34,6 +34,9 @@ class LogEvents:
     def subscribe(self, topic: str, group: str) -> LogSubscription:
         return LogSubscription(self._log(topic), group)
 
+    def bury(self, messages: Sequence[Message]) -> None:
+        """There is no such topic: the stream's table of dead letters has them."""
+
     def _log(self, topic: str) -> Log:
         return Log(self._root / checked_name("topic", topic))
 

@@ -28,11 +28,10 @@ from components.adapters import bundles
 from components.adapters.connect import Connected
 from components.adapters.ports import Message
 from components.core import bundle
-from components.core.events import ARRIVAL
 from components.core.profile import Profile
 from components.streaming.beam import chunks
 from components.streaming.beam.following import FOLLOW, Following, Terms
-from components.streaming.sink import BUCKET
+from components.streaming.sink import BUCKET, write
 from components.streaming.state import State
 
 MOST = 500
@@ -233,12 +232,11 @@ class _Write(beam.DoFn):  # type: ignore[misc]  # Beam has no types here
         self._profile = profile
 
     def setup(self) -> None:
-        self._tables = Connected(Profile.from_json(self._profile)).tables
+        self._ports = Connected(Profile.from_json(self._profile))
 
     def process(self, element: Batch) -> None:
         first, data = element
-        for name, rows in chunks.tables(data).items():
-            self._tables.append(name, window(first), rows, key=ARRIVAL)
+        write(self._ports, window(first), chunks.tables(data))
 
 
 def window(first: int) -> str:

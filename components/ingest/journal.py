@@ -1,0 +1,85 @@
+"""The topic of a case where no stream keeps a log of it: what each run of fast took stands under Blobs, for the next.
+
+A piece of the topic is pulled, written whole under the next free number, and acknowledged then: a kill in between
+brings it again, and it stands there twice, where it is judged a duplicate.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from time import monotonic
+
+import pyarrow as pa
+
+from components.adapters.local.log import Log
+from components.adapters.ports import Blobs, Message
+from components.core.errors import ConflictError
+from components.core.profile import Pull
+from components.step import Context
+
+GROUP = "fast"
+_AT_ONCE = 1000
+_WAIT = 2.0
+"""Seconds: a topic that gives nothing for so long is read up."""
+_SCHEMA = pa.schema({"data": pa.binary(), "attributes": pa.map_(pa.string(), pa.string()), "arrived": pa.int64()})
+
+
+def gather(context: Context, case: str) -> Log:
+    """A log in the step's scratch folder of all that was taken so far, what the topic holds now among it.
+
+    No more is taken than the profile's `events.pull` allows; the rest waits for the next run.
+    """
+    blobs, prefix = context.ports.blobs, f"events/{case}/"
+    names = blobs.names(prefix)
+    context.say(f"{case}: {len(names)} pieces of the topic taken before, {_take(context, case, prefix):,} messages now")
+    log = Log(context.scratch / "topic")
+    for name in blobs.names(prefix):
+        log.append(_messages(blobs.read(name)[0]))
+    return log
+
+
+def _take(context: Context, case: str, prefix: str) -> int:
+    """How many messages were pulled, stored and acknowledged."""
+    most: Pull = context.profile.events.pull
+    until, taken, size = monotonic() + most.seconds, 0, 0
+    with closing(context.ports.events.subscribe(case, GROUP)) as subscription:
+        while taken < most.messages and size < most.bytes and monotonic() < until:
+            received = subscription.pull(min(_AT_ONCE, most.messages - taken), _WAIT)
+            if not received:
+                break
+            _store(context.ports.blobs, prefix, [one.message for one in received])
+            subscription.ack(received)
+            taken += len(received)
+            size += sum(len(one.message.data) for one in received)
+    return taken
+
+
+def _store(blobs: Blobs, prefix: str, messages: list[Message]) -> None:
+    """Under the next free number, which another run may take first."""
+    number = len(blobs.names(prefix)) + 1
+    while True:
+        try:
+            blobs.write(f"{prefix}{number:08d}.arrow", _bytes(messages), generation=0)
+        except ConflictError:
+            number += 1
+        else:
+            return
+
+
+def _bytes(messages: list[Message]) -> bytes:
+    columns = [
+        [m.data for m in messages],
+        [list(m.attributes.items()) for m in messages],
+        [m.arrived for m in messages],
+    ]
+    table = pa.table([pa.array(c, f.type) for c, f in zip(columns, _SCHEMA, strict=True)], schema=_SCHEMA)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, _SCHEMA) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue())
+
+
+def _messages(data: bytes) -> list[Message]:
+    rows = pa.ipc.open_stream(data).read_all()
+    columns = (rows.column(name).to_pylist() for name in _SCHEMA.names)
+    return [Message(d, dict(a), arrived) for d, a, arrived in zip(*columns, strict=True)]
