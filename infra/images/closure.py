@@ -39,7 +39,8 @@ UNUSED_IN_LIBRARY = frozenset(
         "dist-packages",
     ]
 )
-UNUSED_IN_HOMES = frozenset(["__pycache__", "include"])
+# Of the environment: numpy's aids for compilers, which others reach by `from numpy import *`.
+UNUSED_IN_HOMES = frozenset(["__pycache__", "include", "distutils", "f2py"])
 UNUSED_MODULES = ("_tkinter.", "_curses", "readline.", "_dbm.", "_gdbm.", "nis.", "ossaudiodev.", "_test", "_xx")
 UNUSED_ENDINGS = (".pyi", ".a", ".h", ".c", ".pyx", ".pxd")
 USER = "esteira:x:10001:10001::/tmp:/usr/sbin/nologin\n"

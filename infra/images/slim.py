@@ -15,8 +15,6 @@ UNUSED = (
     "clang/native",  # libclang, which TensorFlow declares and nothing imports
     "google/genai/tests",
     "numpy/**/tests",
-    "numpy/distutils",
-    "numpy/f2py",
     "onnx/backend/test",
     "onnxruntime/capi/libonnxruntime.so.*",  # Python's module holds the runtime itself
     "onnxruntime/quantization",
