@@ -60,6 +60,24 @@ def emulated(test: Callable[..., None]) -> Callable[..., None]:
             "Mend the message or name.",
         ),
         (
+            exceptions.ResourceExhausted("too much"),
+            RunError,
+            f"{SUBSCRIPTION}: 'Pub/Sub' must have quota left for the request. Got '429 too much'. "
+            "Wait and run it again; one ordering key takes 1 MB a second. Else ask for more of the quota.",
+        ),
+        (
+            exceptions.RetryError("for a minute", exceptions.ResourceExhausted("too much")),
+            RunError,
+            f"{SUBSCRIPTION}: 'Pub/Sub' must have quota left for the request. Got '429 too much'. "
+            "Wait and run it again; one ordering key takes 1 MB a second. Else ask for more of the quota.",
+        ),
+        (
+            exceptions.PermissionDenied("not used before", error_info=ErrorInfo(reason="SERVICE_DISABLED")),
+            SetupError,
+            f"{SUBSCRIPTION}: 'pubsub.googleapis.com' must be enabled in the project. Got '403 not used before'. "
+            "Enable it: gcloud services enable pubsub.googleapis.com",
+        ),
+        (
             exceptions.ServiceUnavailable("later"),
             RunError,
             f"{SUBSCRIPTION}: 'subscription' must answer. Got '503 later'. "

@@ -9,7 +9,7 @@ from typing import Any
 
 from components.core.errors import ArtifactError, DataError, EsteiraError, RunError, SetupError
 
-_DISABLED = {"accessNotConfigured", "SERVICE_DISABLED"}
+DISABLED = {"accessNotConfigured", "SERVICE_DISABLED"}
 _QUOTA = {"rateLimitExceeded", "userRateLimitExceeded", "quotaExceeded", "RATE_LIMIT_EXCEEDED", "jobRateLimitExceeded"}
 BILLED = {"bytesBilledLimitExceeded"}
 
@@ -37,6 +37,12 @@ BIGQUERY = Service(
     "roles/bigquery.dataEditor, roles/bigquery.jobUser and roles/bigquery.readSessionUser",
     "Wait and run it again, write fewer windows at once, or ask for more of the quota.",
 )
+PUBSUB = Service(
+    "Pub/Sub",
+    "pubsub.googleapis.com",
+    "roles/pubsub.publisher or roles/pubsub.subscriber",
+    "Wait and run it again; one ordering key takes 1 MB a second. Else ask for more of the quota.",
+)
 
 
 @contextmanager
@@ -63,7 +69,7 @@ def translation(error: Exception, service: Service, where: str) -> EsteiraError:
     if isinstance(error, exceptions.Unauthorized | GoogleAuthError) and not isinstance(error, TransportError):
         remedy = "Run `gcloud auth application-default login`, or run it as a service account."
         return SetupError("credentials", f"be there for {service.name}", text, remedy, where=where)
-    if reasons & _DISABLED:
+    if reasons & DISABLED:
         remedy = f"Enable it: gcloud services enable {service.api}"
         return SetupError(service.api, "be enabled in the project", text, remedy, where=where)
     if isinstance(error, exceptions.TooManyRequests) or reasons & _QUOTA:

@@ -17,6 +17,7 @@ from itertools import takewhile
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
+from components.adapters.gcp import errors
 from components.adapters.gcp.pubsub_clients import EMULATOR as EMULATOR
 from components.adapters.gcp.pubsub_clients import MOST_AT_ONCE, chunks, client
 from components.adapters.gcp.pubsub_settings import Settings
@@ -206,7 +207,8 @@ def _retry() -> Any:
     from google.api_core import exceptions
     from google.api_core.retry import Retry, if_exception_type
 
-    transient = (exceptions.Aborted, exceptions.InternalServerError, exceptions.ServiceUnavailable, exceptions.Unknown)
+    busy = (exceptions.Aborted, exceptions.InternalServerError, exceptions.ServiceUnavailable, exceptions.Unknown)
+    transient = (*busy, exceptions.DeadlineExceeded, exceptions.ResourceExhausted)
     return Retry(predicate=if_exception_type(*transient), initial=0.1, maximum=5.0, timeout=_PATIENCE)
 
 
@@ -227,6 +229,9 @@ def _translation(error: Exception, create: str, path: str) -> EsteiraError:
     from google.auth.exceptions import GoogleAuthError
 
     kind, name = path.split("/")[2].removesuffix("s"), path
+    said = error.cause if isinstance(error, exceptions.RetryError) else error
+    if isinstance(said, exceptions.TooManyRequests) or errors.reasons_of(error) & errors.DISABLED:
+        return errors.translation(error, errors.PUBSUB, name)
     if isinstance(error, exceptions.NotFound):
         return SetupError(kind, "exist", name, f"Make it: {create}", where="events")
     if isinstance(error, exceptions.Forbidden | exceptions.Unauthorized | GoogleAuthError):
