@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
+import time
 from collections.abc import Callable
 
 import pytest
@@ -40,3 +42,22 @@ def contained(references: dict[str, str]) -> Contained:
         return done.stdout
 
     return run
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def free() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def until_listening(port: int) -> None:
+    for _ in range(300):
+        if listens(port):
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"nothing listens on {port}")

@@ -1,9 +1,7 @@
 """Beam's boot in the image, as Dataflow starts it: it finds Beam without pip, and its worker runs our code."""
 
-import socket
 import subprocess
 import sys
-import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import REPOSITORY
-from tests.images.conftest import LOCKED
+from tests.images.conftest import LOCKED, free, until_listening
 
 pytestmark = [pytest.mark.containers, pytest.mark.slow]
 
@@ -38,25 +36,6 @@ options = PipelineOptions(
 with beam.Pipeline(options=options) as p:
     p | beam.Create(["hello"]) | beam.Map(tell)
 """
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def free() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
-def until_listening(port: int) -> None:
-    for _ in range(300):
-        if listens(port):
-            return
-        time.sleep(0.1)
-    raise AssertionError(f"nothing listens on {port}")
 
 
 @pytest.fixture

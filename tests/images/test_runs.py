@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +56,9 @@ def identities(root: Path) -> dict[str, str]:
 
 
 def test_batch_over_images_is_batch_over_environments(ran: Run, flights_sample: Path) -> None:
-    contained = ran(
-        "contained", "--runner", "docker", "--images", str(REPOSITORY / "build/digests.json"), "--profile", "contained"
-    )
-    plain = ran("plain")
+    images = ("--runner", "docker", "--images", str(REPOSITORY / "build/digests.json"), "--profile", "contained")
+    with ThreadPoolExecutor(2) as pool:
+        contained, plain = pool.map(lambda asked: ran(*asked), [("contained", *images), ("plain",)])
     assert {name: step["state"] for name, step in contained["steps"].items()} == dict.fromkeys(
         contained["route"], "done"
     )
