@@ -145,7 +145,7 @@ submit: $(VENVS)/launcher/.stamp ## release/'s PIPELINE of CASE to TO, once for 
 schedule: $(VENVS)/launcher/.stamp ## the schedules on TO as CASE wants them
 	$(VENVS)/launcher/bin/esteira schedule apply "$$CASE" --to "$$TO" --profile "$$PROFILE"
 
-smoke-google: $(VENVS)/launcher/.stamp ## docs/unproven.md's commands in a project of your own (PROJECT, REGION, BUCKET); FLAGS=--dry-run prints them
+smoke-google: $(VENVS)/launcher/.stamp data ## docs/unproven.md's commands in a project of your own (PROJECT, REGION, BUCKET); FLAGS=--dry-run prints them
 	$(VENVS)/launcher/bin/python -m pipelines.launch.smoke $(FLAGS)
 
 cache-load: ## the packages that the archive at CACHE holds, if it is there
