@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 from components.core import profile
+from components.core.case import validate
 from components.core.errors import CaseError, SetupError
-from components.core.profile import Profile
+from components.core.profile import EndpointsAddress, Profile
+
+VERTEX = {"project": "esteira-test", "region": "europe-west1", "pipeline_root": "gs://esteira/runs"}
 
 
 def test_local_stands_under_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,6 +36,26 @@ def test_a_profile_is_a_file_by_its_name(tmp_path: Path) -> None:
 def test_json_brings_it_back() -> None:
     one = Profile(name="x", root="/r")
     assert Profile.from_json(one.to_json()) == one
+
+
+def test_sources_at_a_url_stay_where_they_are(tmp_path: Path) -> None:
+    (tmp_path / "cloud.yaml").write_text("sources: gs://bucket/data\n")
+    assert profile.load("cloud", tmp_path).sources == "gs://bucket/data"
+
+
+@pytest.mark.parametrize("port", ["registry", "endpoints"])
+def test_what_vertex_reads_lies_in_cloud_storage(port: str) -> None:
+    vertex = {"project": "esteira-test", "region": "europe-west1", "pipeline_root": "gs://esteira/runs"}
+    with pytest.raises(CaseError) as caught:
+        Profile.from_json(json.dumps({port: {"adapter": "google"}, "vertex": vertex}))
+    rule = f"must have blobs.adapter: google, where {port}.adapter: google has Vertex read the models."
+    assert rule in str(caught.value)
+
+
+@pytest.mark.parametrize("at", ["", "sqlite:///mlflow.db", "mlflow.example:5000"])
+def test_an_mlflow_registry_is_a_server(at: str) -> None:
+    with pytest.raises(CaseError, match=r"must name the MLflow server in registry.at, as http\(s\)://…\. Got"):
+        Profile.from_json(json.dumps({"registry": {"adapter": "mlflow", "at": at}}))
 
 
 def test_an_unknown_profile_and_an_unknown_key_are_refused(tmp_path: Path) -> None:
@@ -155,3 +178,48 @@ def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path) -> None:
     (tmp_path / "dev.yaml").write_text("- local")
     with pytest.raises(CaseError, match="'dev.yaml' must be a mapping of keys"):
         profile.load("dev", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        ({}, "must name project and region, in jobs.dataflow or vertex, for runner: DataflowRunner. "),
+        ({"vertex": VERTEX}, "must have blobs.adapter: google, where runner: DataflowRunner stages its jobs. "),
+    ],
+)
+def test_dataflow_needs_a_place_and_a_bucket(data: dict[str, object], told: str) -> None:
+    with pytest.raises(CaseError) as caught:
+        validate(Profile, {"jobs": {"runner": "DataflowRunner"}, **data}, where="profile")
+    assert told in str(caught.value)
+
+
+def test_what_dataflow_is_not_told_is_what_vertex_is() -> None:
+    vertex = {**VERTEX, "service_account": "tasks@esteira.iam.gserviceaccount.com"}
+    jobs = {"dataflow": {"region": "europe-west4", "max_workers": 3}}
+    found = Profile.model_validate({"vertex": vertex, "jobs": jobs}).dataflow
+    assert (found.project, found.region, found.max_workers) == (VERTEX["project"], "europe-west4", 3)
+    assert found.service_account == vertex["service_account"]
+
+
+def test_a_vertex_endpoint_is_sized_in_the_profile() -> None:
+    found = EndpointsAddress.model_validate(
+        {"replicas": [2, 5], "machine": "n2-highcpu-4", "requests": "bq://my-project.a.b"}
+    )
+    assert (found.replicas, found.utilization, found.keep_previous) == ((2, 5), 60, False)
+
+
+@pytest.mark.parametrize(
+    ("section", "told"),
+    [
+        ({"replicas": [3, 2]}, "'endpoints' must have no more at least than at most in replicas."),
+        ({"replicas": [0, 2]}, "'endpoints.replicas.0' must be greater than or equal to 1. Got 0."),
+        ({"machine": "big"}, "'endpoints.machine' must match pattern"),
+        ({"utilization": 101}, "'endpoints.utilization' must be less than or equal to 100. Got 101."),
+        ({"requests": "gs://bucket"}, "'endpoints.requests' must match pattern"),
+        ({"service_account": "me@example.org"}, "'endpoints.service_account' must match pattern"),
+    ],
+)
+def test_an_endpoints_size_out_of_range_is_refused(section: dict[str, object], told: str) -> None:
+    with pytest.raises(CaseError) as caught:
+        Profile.from_json(json.dumps({"endpoints": section}))
+    assert told in str(caught.value)

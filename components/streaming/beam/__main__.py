@@ -125,11 +125,12 @@ def _here(asked: argparse.Namespace, profile: Profile) -> None:
     ports = Connected(profile.model_copy(update={"jobs": jobs}))
     topic = _topic(ports, asked.bundle)
     log = Log(profile.path("events") / topic)
+    first = log.end
     spec = stream.Spec(asked.profile, asked.bundle, asked.lateness)
     signal.signal(signal.SIGTERM, _interrupted)
-    print(f"[stream] {topic} from offset {log.end:,} on, until Ctrl+C", file=sys.stderr, flush=True)
+    print(f"[stream] {topic} from offset {first:,} on, until Ctrl+C", file=sys.stderr, flush=True)
     try:
-        ports.jobs.run(stream.build(spec, FromLog(log.folder, log.end)), name=f"stream-{topic}")
+        ports.jobs.run(stream.build(spec, FromLog(log.folder, first)), name=f"stream-{topic}")
     except KeyboardInterrupt:
         print(f"[stream] {topic}: ended", file=sys.stderr, flush=True)
 
