@@ -22,7 +22,7 @@ from components.core import case as case_files
 from components.core.case import Operations
 from components.core.errors import EsteiraError, SetupError
 from components.core.profile import Profile
-from pipelines.launch import cases, environments
+from pipelines.launch import cases, engines, environments
 from pipelines.launch.doctor_check import Check
 
 BRIEF = Patience(deadline=5.0)
@@ -49,7 +49,7 @@ def _here(profile: Profile) -> Iterator[Check]:
         yield _environment(image, name)
     yield _root(profile)
     yield _tracking(profile)
-    yield _tool("docker or podman", ("docker", "podman"), "no runs over container images; environments serve")
+    yield _engine()
     yield _address("mail relay", profile.alerts.smtp, "no alerts by mail")
     yield _webhook(profile)
 
@@ -185,9 +185,17 @@ def _address(name: str, address: str, without: str) -> Check:
         return Check(name, "broken", f"{host}: no answer in HTTP, or no address", without)
 
 
-def _tool(name: str, commands: tuple[str, ...], without: str) -> Check:
-    found = next((path for command in commands if (path := shutil.which(command))), None)
-    return Check(name, "ok", found) if found else Check(name, "missing", "not on PATH", without)
+def _engine() -> Check:
+    name = "docker or podman"
+    try:
+        with engines.served() as client:
+            said, limits = client.version(), engines.limits_memory(client)
+    except SetupError as error:
+        without = f"no runs over container images; environments serve. {error.remedy}"
+        return Check(name, "missing", "neither answers", without)
+    engine = (said.get("Components") or [{"Name": "an engine"}])[0]["Name"]
+    kept = "limits memory" if limits else "keeps no resources.STEP.memory, for want of a cgroup"
+    return Check(name, "ok", f"{engine} {said['Version']}, {kept}")
 
 
 def _variable(name: str, without: str) -> Check:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import http.server
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from components.core.profile import Profile
-from pipelines.launch import doctor
+from pipelines.launch import doctor, engines
 
 
 def found(profile: Profile) -> dict[str, doctor.Check]:
@@ -88,3 +91,24 @@ def test_a_webhook_of_a_variable_is_looked_at_and_never_told(
     given = {"root": str(tmp_path), "alerts": {"webhook_env": "HOOK"}}
     check = found(Profile.model_validate(given))["webhook"]
     assert (check.level, "hunter2" in check.found) == ("broken", False)
+
+
+def test_no_engine_for_containers_is_only_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere")
+    check = doctor._engine()
+    assert (check.level, check.found) == ("missing", "neither answers")
+    assert check.without.startswith("no runs over container images; environments serve. Start docker")
+
+
+@pytest.mark.parametrize(
+    ("limits", "told"), [(True, "limits memory"), (False, "keeps no resources.STEP.memory, for want of a cgroup")]
+)
+def test_an_engine_says_whether_it_limits_memory(limits: bool, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextmanager
+    def served() -> Iterator[Any]:
+        said = {"Components": [{"Name": "Podman Engine"}], "Version": "4.3.1"}
+        yield SimpleNamespace(version=lambda: said, info=lambda: {"MemoryLimit": limits})
+
+    monkeypatch.setattr(engines, "served", served)
+    check = doctor._engine()
+    assert (check.level, check.found) == ("ok", f"Podman Engine 4.3.1, {told}")
