@@ -138,7 +138,7 @@ def _acted(context: step.Context, start: Pointer, verdict: Verdict | None, watch
         told = f"{now.by or 'somebody'} changed what is live meanwhile" + (f": {now.why}" if now.why else "")
         return Findings("overtaken", f"The canary stops: {told}", start, now, (), watched)
     state: State = "promote" if change.after.champion == start.challenger else "abort"
-    behind = f" The registry's aliases follow with the next run: {change.behind}" if change.behind else ""
+    behind = f" Traffic and aliases follow with the next run: {change.behind}" if change.behind else ""
     why = reasons[0] if state == "abort" else f"It passed {len(reasons)} rules of the canary."
     return Findings(state, f"{change.done}. {why}{behind}", start, change.after, reasons, watched)
 

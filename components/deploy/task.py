@@ -56,9 +56,11 @@ def work(context: step.Context, version: str, mode: str) -> step.Result:
 
 
 def _result(context: step.Context, now: Pointer, summary: str, behind: str = "") -> step.Result:
-    told = f"{summary}. The registry's aliases follow with the next run: {behind}" if behind else summary
+    resource = context.ports.endpoints.resource(now.case)
+    told = f"{summary}, at the endpoint {resource.rpartition('/')[2]}" if resource else summary
+    told += f". Traffic and aliases follow with the next run: {behind}" if behind else ""
     parameters = {"champion": str(now.champion or ""), "challenger": str(now.challenger or "")}
-    parameters["resource"] = context.ports.endpoints.resource(now.case)
+    parameters["resource"] = resource
     return step.Result(summary=told, parameters=parameters)
 
 

@@ -30,7 +30,7 @@ def models_list(case: Case, profile: ProfileName = "local", as_json: Json = Fals
     if as_json:
         echo_json([asdict(row) for row in rows])
     else:
-        tables.models(name, rows)
+        tables.models(name, rows, ports.endpoints.resource(name))
 
 
 @app.command("compare")
@@ -77,10 +77,11 @@ def models_promote(
 ) -> None:
     """Make a version champion with all of the traffic. Undo: models rollback."""
     from components.adapters import release
-    from pipelines.launch import releases
+    from pipelines.launch import releases, tables
 
     name, ports = case_ports(case, profile)
-    change = release.promote(ports, name, version, by=releases.who(), why=why, dry_run=dry_run)
+    with tables.waiting("what is live"):
+        change = release.promote(ports, name, version, by=releases.who(), why=why, dry_run=dry_run)
     _released(name, profile, change, dry_run=dry_run, as_json=as_json)
 
 
@@ -96,10 +97,11 @@ def models_canary(
 ) -> None:
     """Give a version a share of the live traffic, or another share than it has. Undo: models abort."""
     from components.adapters import release
-    from pipelines.launch import releases
+    from pipelines.launch import releases, tables
 
     name, ports = case_ports(case, profile)
-    change = release.begin_canary(ports, name, version, percent, by=releases.who(), why=why, dry_run=dry_run)
+    with tables.waiting("what is live"):
+        change = release.begin_canary(ports, name, version, percent, by=releases.who(), why=why, dry_run=dry_run)
     _released(name, profile, change, dry_run=dry_run, as_json=as_json)
 
 
@@ -109,10 +111,11 @@ def models_abort(
 ) -> None:
     """End a canary: the champion has all of the traffic, the challenger stays registered."""
     from components.adapters import release
-    from pipelines.launch import releases
+    from pipelines.launch import releases, tables
 
     name, ports = case_ports(case, profile)
-    change = release.abort(ports, name, by=releases.who(), why=why, dry_run=dry_run)
+    with tables.waiting("what is live"):
+        change = release.abort(ports, name, by=releases.who(), why=why, dry_run=dry_run)
     _released(name, profile, change, dry_run=dry_run, as_json=as_json)
 
 
@@ -127,10 +130,11 @@ def models_rollback(
 ) -> None:
     """Make the previous champion champion again, verified first. Undo: the same once more."""
     from components.adapters import release
-    from pipelines.launch import releases
+    from pipelines.launch import releases, tables
 
     name, ports = case_ports(case, profile)
-    change = release.rollback(ports, name, to=to, by=releases.who(), why=why, dry_run=dry_run)
+    with tables.waiting("what is live"):
+        change = release.rollback(ports, name, to=to, by=releases.who(), why=why, dry_run=dry_run)
     _released(name, profile, change, dry_run=dry_run, as_json=as_json)
 
 

@@ -39,7 +39,7 @@ class Row:
     version: int
     live: str
     traffic: int
-    """Percent of the live traffic."""
+    """Percent of the live traffic, as whoever serves has it."""
     created: float
     run: str
     rows: int
@@ -54,14 +54,14 @@ def listed(ports: Ports, case: str) -> list[Row]:
     """Every version, oldest first, with its metrics on the validation periods."""
     pointer = ports.endpoints.pointer(case)
     live = {pointer.previous: "previous", pointer.challenger: "challenger", pointer.champion: "champion"}
-    traffic = {"champion": 100 - pointer.split, "challenger": pointer.split}
+    traffic = ports.endpoints.traffic(case)
     rows = []
     for version in ports.registry.versions(case):
         role = live.get(version.version, "")
         row = Row(
             version.version,
             role,
-            traffic.get(role, 0),
+            traffic.get(version.version, 0),
             version.created,
             version.tags.get("run", ""),
             rows=0,

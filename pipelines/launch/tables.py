@@ -44,8 +44,8 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"
 
 
-def models(case: str, rows: Sequence[Row]) -> None:
-    """The versions of a case, oldest first."""
+def models(case: str, rows: Sequence[Row], endpoint: str) -> None:
+    """The versions of a case, oldest first, and the endpoint that serves them; "" for none."""
     if not rows:
         _out().print(f"{case} has no version yet: esteira run {case} batch")
         return
@@ -60,6 +60,8 @@ def models(case: str, rows: Sequence[Row]) -> None:
         if row.harm:
             _out().print(Text(f"version {row.version}: {row.harm}", style="bold red"), soft_wrap=True)
     _out().print("metrics: on the validation periods", style="dim")
+    if endpoint:
+        _out().print(f"endpoint: {endpoint}", style="dim", soft_wrap=True, highlight=False)
 
 
 def _percent(share: int) -> str:
@@ -101,8 +103,8 @@ def change(done: Change, undo: str, *, dry_run: bool) -> None:
 
 
 def behind(why: str) -> None:
-    """The pointer has moved, and the registry could not follow."""
-    text = Text(f"the registry's aliases follow with the next command: {why}", style="yellow")
+    """The pointer has moved, and the endpoint or the registry could not follow."""
+    text = Text(f"traffic and aliases follow with the next command: {why}", style="yellow")
     _out().print(text, soft_wrap=True)
 
 

@@ -19,6 +19,7 @@ from components.adapters.gcp.blobs import CloudBlobs
 from components.canary import task
 from components.core import container, inference
 from components.core.errors import RunError
+from components.deploy import task as deploy
 from components.step import Launch
 from tests.adapters.gcp.conftest import GCS
 from tests.canary.conftest import ALIKE
@@ -101,7 +102,7 @@ def cloud(tmp_path: Path, make_launch: Callable[..., Launch], monkeypatch: pytes
                 vertex={**place, "endpoint": server.address},
             )
 
-        asked = {"requests": 15, "deadline": "60s", "error_rate": 0.3, "agreement": 0.5, "latency": None}
+        asked = {"percent": 20, "requests": 15, "deadline": "60s", "error_rate": 0.3, "agreement": 0.5, "latency": None}
         yield Cloud(toy(tmp_path, launch, canary=asked), server, service, CloudBlobs(at))
         running = [one.process for one in service.containers.values()]
     assert all(process.poll() is not None for process in running)
@@ -112,8 +113,12 @@ def test_a_canary_is_promoted_by_what_its_servers_logged_and_rolled_back_again(c
     ports = cloud.toy.ports
     assert release.promote(ports, NAME, first, by="test", why="the first").behind == ""
     assert cloud.ask(10) == {first: 10}
-    begun = release.begin_canary(ports, NAME, second, 20, by="test", why="try it")
-    assert (begun.behind, ports.endpoints.traffic(NAME)) == ("", {first: 80, second: 20})
+    evaluation = cloud.toy.evaluation("evaluation", cloud.toy.root / "second", champion=first)
+    begun = deploy.run(cloud.toy.launch, version=str(second), evaluation=str(evaluation), mode="canary")
+    id = ports.endpoints.resource(NAME).rpartition("/")[2]
+    share = "Version 2 is challenger with 20 % of the traffic, beside version 1"
+    assert begun.summary == f"{share}, at the endpoint {id}"
+    assert ports.endpoints.traffic(NAME) == {first: 80, second: 20}
     cloud.until_said(message="serving", version=second, role="challenger")
     answered = cloud.ask(120)
     assert 10 < answered[second] < 40

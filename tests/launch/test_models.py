@@ -15,6 +15,7 @@ from unittest import mock
 import pytest
 from typer.testing import CliRunner
 
+from components.adapters.local.endpoints import PointerEndpoints
 from components.adapters.local.registry import MlflowRegistry
 from components.core.errors import ArtifactError, CaseError, ConflictError
 from components.step import Launch
@@ -169,6 +170,19 @@ def test_a_harmed_version_does_not_hide_the_others(here: Toy) -> None:
     assert "'model.onnx' must have the sha256 of its manifest" in told
 
 
+def test_the_list_says_what_whoever_serves_has_and_where(here: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "endpoint" not in models("list")
+    monkeypatch.setattr(PointerEndpoints, "traffic", lambda *_: {2: 70, 3: 30})
+    monkeypatch.setattr(PointerEndpoints, "resource", lambda *_: "projects/p/locations/r/endpoints/esteira-toy")
+    told = models("list")
+    assert [row[:4] for row in rows(told)[1:4]] == [
+        ["1", "previous", *rows(told)[1][2:4]],
+        ["2", "champion", "70", "%"],
+        ["3", "30", "%", rows(told)[3][3]],
+    ]
+    assert told.splitlines()[-1] == "endpoint: projects/p/locations/r/endpoints/esteira-toy"
+
+
 @pytest.mark.slow
 def test_where_there_is_no_mlflow_its_view_follows_by_the_steps_environment(
     tmp_path: Path, make_launch: Callable[..., Launch], migrated: Path, monkeypatch: pytest.MonkeyPatch
@@ -197,7 +211,7 @@ def test_without_the_steps_environment_the_change_stands_and_says_what_is_behind
     monkeypatch.setenv("ESTEIRA_ENVIRONMENTS", str(tmp_path / "none"))
     told = models("rollback")
     assert told.startswith("Version 1 is champion after version 2\n")
-    assert "the registry's aliases follow with the next command: 'environment pipeline' must be installed." in told
+    assert "traffic and aliases follow with the next command: 'environment pipeline' must be installed." in told
 
 
 @pytest.mark.parametrize("harm", ["name: [", None])
