@@ -94,7 +94,9 @@ alerts: {smtp: "localhost:25", webhook_env: ESTEIRA_WEBHOOK}
 blobs: {adapter: google, at: gs://my-bucket/esteira}
 tables: {adapter: google, at: my-project.esteira}
 events: {adapter: pubsub, at: my-project}
-tracking: {adapter: mlflow, at: "https://mlflow.example.com"}
+registry: {adapter: google}
+endpoints: {adapter: google}
+tracking: {adapter: google}
 vertex:
   project: my-project
   region: europe-west1
@@ -113,8 +115,8 @@ A profile says where things live: which adapter answers each port, and where. It
 reads `profiles/NAME.yaml` under the current folder. `local` is built in: everything under one folder, `.esteira`, and
 nothing to start; a file `profiles/local.yaml` takes its place. The variable `ESTEIRA_ROOT`, where it is set, wins
 over `root` in every profile. Relative paths of `root`, `sources` and `alerts.webhook_file` stand under the current
-folder. Only some ports have an adapter beyond the local one: the registry is files under `root` also for tasks
-elsewhere, which must see that folder.
+folder; `sources` may be a URL instead. A port that a profile leaves out is local, under `root`: tasks elsewhere do not
+see that folder, so a profile for them names an adapter of each port that they use.
 
 `profiles/dev.yaml`, on one machine:
 

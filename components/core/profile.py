@@ -216,7 +216,7 @@ class Profile(Strict):
     root: str = LOCAL_ROOT
     """The local adapters' folder."""
     sources: str = "."
-    """What a case's relative source paths stand under."""
+    """What a case's relative source paths stand under: a folder, or a URL such as gs://bucket/prefix."""
     blobs: StoreAddress = StoreAddress()
     """Bundles, models, records of runs: small objects by name."""
     tables: StoreAddress = StoreAddress()
@@ -247,8 +247,15 @@ class Profile(Strict):
         for port in ("registry", "endpoints", "tracking"):
             if getattr(self, port).adapter == "google" and self.vertex is None:
                 raise ValueError(f"have a section vertex (project, region), which {port}.adapter: google needs")
-        if self.registry.adapter == "mlflow" and not self.registry.at:
-            raise ValueError("name the MLflow server in registry.at")
+        for port in ("registry", "endpoints"):
+            if getattr(self, port).adapter == "google" and self.blobs.adapter != "google":
+                raise ValueError(f"have blobs.adapter: google, where {port}.adapter: google has Vertex read the models")
+        return self
+
+    @model_validator(mode="after")
+    def _mlflow_is_a_server(self) -> Self:
+        if self.registry.adapter == "mlflow" and not re.fullmatch(r"https?://\S+", self.registry.at):
+            raise ValueError("name the MLflow server in registry.at, as http(s)://…")
         return self
 
     @model_validator(mode="after")
@@ -342,5 +349,6 @@ def load(name: str, folder: Path | None = None) -> Profile:
     alerts = profile.alerts
     if alerts.webhook_file:
         alerts = alerts.model_copy(update={"webhook_file": str(Path(alerts.webhook_file).resolve())})
-    paths = {"root": str(Path(root).resolve()), "sources": str(Path(profile.sources).resolve())}
+    sources = profile.sources if "://" in profile.sources else str(Path(profile.sources).resolve())
+    paths = {"root": str(Path(root).resolve()), "sources": sources}
     return profile.model_copy(update={**paths, "alerts": alerts})

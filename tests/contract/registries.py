@@ -32,7 +32,8 @@ class CloudFiles(FileBlobs):
 
 def profile(address: str, **sections: Any) -> Profile:
     vertex = {"project": PROJECT, "region": REGION, "pipeline_root": "gs://esteira/runs", "endpoint": address}
-    chosen: dict[str, Any] = {"registry": {"adapter": "google"}, "endpoints": {"image": IMAGE}, "vertex": vertex}
+    google = {"registry": {"adapter": "google"}, "blobs": {"adapter": "google", "at": "gs://esteira"}}
+    chosen: dict[str, Any] = {**google, "endpoints": {"image": IMAGE}, "vertex": vertex}
     return Profile.model_validate(chosen | sections)
 
 

@@ -55,6 +55,7 @@ class Scene:
         return Profile.model_validate(
             {
                 "root": str(root or self.root),
+                "blobs": {"adapter": "google", "at": f"gs://esteira{root or self.root}"},
                 "registry": {"adapter": "google"},
                 "endpoints": {"adapter": "google", **(endpoints or {})},
                 "vertex": {**place, "endpoint": self.server.address, **vertex},

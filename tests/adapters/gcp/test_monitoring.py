@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
+from components.adapters.connect import Connected
 from components.adapters.gcp.monitoring import VertexMonitors, monitor, monitor_id
-from components.adapters.local.blobs import FileBlobs
 from components.adapters.patience import Patience
 from components.core import case as case_files
 from components.core.case import CaseFile
@@ -156,7 +156,7 @@ def test_the_command_makes_the_monitor_of_the_champion_or_of_a_version(cloud, fl
     made = registries.profile(server.address, root=str(tmp_path), name="mine").model_dump(mode="json")
     (tmp_path / "profiles" / "mine.yaml").write_text(yaml.safe_dump(made))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(FileBlobs, "address", registries.CloudFiles.address)
+    monkeypatch.setattr(Connected, "blobs", registries.CloudFiles(tmp_path / "blobs"))
     with pytest.raises(CaseError, match="'VERSION' must be given where nothing is live"):
         monitors.put(registries.profile(server.address, root=str(tmp_path)), str(FLIGHTS))
     with pytest.raises(SystemExit) as ended:
