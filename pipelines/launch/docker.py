@@ -167,7 +167,8 @@ def _mounts(profile: Profile, root: Path) -> dict[str, dict[str, str]]:
     """Sources for reading, the local adapters' folders for writing. Raises SetupError where one hides the image."""
     home = Path(profile.root)
     home.mkdir(parents=True, exist_ok=True)
-    wanted = {profile.sources: "ro", os.fspath(home): "rw"}
+    wanted = {} if "://" in profile.sources else {profile.sources: "ro"}
+    wanted[os.fspath(home)] = "rw"
     if not root.resolve().is_relative_to(home):
         wanted[os.fspath(root.resolve())] = "rw"
     for path in wanted:

@@ -60,6 +60,19 @@ def test_a_file_is_listed_and_read(place: Place):
         assert stream.read() == b"hello"
 
 
+def test_under_a_url_a_relative_path_is_a_part_of_it_and_any_other_is_not(tmp_path: Path) -> None:
+    at = memory(tmp_path).at
+    fsspec.filesystem("memory").pipe(f"{at}a/b.csv", b"there")
+    (tmp_path / "b.csv").write_bytes(b"here")
+    found = FileSources(at)
+    for asked, told, data in (("a", f"{at}a/b.csv", b"there"), (str(tmp_path / "b.csv"), "", b"here")):
+        (listed,) = found.listing(asked)
+        assert listed.path == (told or asked)
+        with FileSources("/elsewhere").open(listed) as stream:  # it reads the same everywhere
+            assert stream.read() == data
+    fsspec.filesystem("memory").store.clear()
+
+
 def test_a_folder_is_its_files_at_any_depth_without_hidden_ones_and_markers(place: Place):
     for name in ("a/2.csv", "a/1.csv", "a/deep/0.csv", "a/_SUCCESS", "a/.hidden", "a/_temporary/0.csv", "b/3.csv"):
         place.put(name, b"x")

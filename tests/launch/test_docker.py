@@ -30,6 +30,11 @@ def test_sources_are_for_reading_and_the_root_is_for_writing_at_the_paths_of_her
         assert found == {sources: {"bind": sources, "mode": "ro"}, root: {"bind": root, "mode": "rw"}}
 
 
+def test_sources_at_a_url_are_no_mount(tmp_path: Path) -> None:
+    found = docker._mounts(Profile(root=str(tmp_path), sources="gs://bucket/data"), tmp_path / "artifacts")
+    assert found == {str(tmp_path): {"bind": str(tmp_path), "mode": "rw"}}
+
+
 def test_a_container_has_no_capability_no_writable_root_and_the_launchers_user(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PUBSUB_EMULATOR_HOST", "127.0.0.1:1")
     monkeypatch.setenv("A_SECRET", "x")

@@ -25,18 +25,21 @@ _CHANGED = ("LastModified", "last_modified", "mtime", "updated", "modified", "cr
 
 
 class FileSources:
-    """Implements `ports.Sources`. A relative path stands under `root`; what has '://' is a URL.
+    """Implements `ports.Sources`. A relative path stands under `root`, a folder or a URL; what has '://' is a URL.
 
-    A listed path is given as it was asked for (relative stays relative), so that it reads the same everywhere.
+    A listed path is given as it was asked for (relative stays relative), so that it reads the same everywhere; under a
+    URL it is a URL, which does so too.
     An object whose store tells neither checksum nor time has the token "": nobody can say that it is unchanged.
     """
 
     def __init__(self, root: str) -> None:
-        self._root = Path(root)
+        self._root, self._base = Path(root), f"{root.rstrip('/')}/" if "://" in root else ""
 
     def listing(self, path: str) -> list[Listed]:
         plain = path.removeprefix("file://")
-        found = _remote_listing(path) if "://" in plain else self._listing(plain)
+        if self._base and "://" not in plain and not Path(plain).is_absolute():
+            plain = self._base + plain
+        found = _remote_listing(plain) if "://" in plain else self._listing(plain)
         if not found:
             raise DataError("source", "name at least one file", path, _ABSENT)
         return sorted(found, key=lambda listed: listed.path)
