@@ -19,6 +19,7 @@ from components.core.enrich import Enrichment
 from components.core.errors import DataError
 from components.core.features import Transform
 from components.ingest.dead_letter import DeadLetter
+from pipelines.launch import compile
 
 SAMPLE_ROWS = 20_000
 Say = Callable[[str], None]
@@ -33,6 +34,7 @@ def check(folder: Path, ports: Ports) -> Iterator[str]:
         The first thing that does not hold.
     """
     file = case.load(folder)
+    compile.require_steps(file.resources)
     built = bundle.build(folder)
     made = file.case()
     known = [name for name in made.enriched_types() if name not in made.columns or made.columns[name].known == "event"]

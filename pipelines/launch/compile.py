@@ -106,11 +106,17 @@ def _without_platform_cache(spec: dict[str, Any]) -> None:
             task["cachingOptions"] = {}
 
 
-def _with_resources(spec: dict[str, Any], resources: Mapping[str, Resources]) -> None:
-    executors = spec["deploymentSpec"]["executors"]
-    for step, wanted in resources.items():
+def require_steps(resources: Mapping[str, Resources]) -> None:
+    """Raises CaseError for resources of what is no step."""
+    for step in resources:
         if step not in COMPONENTS:
             raise CaseError("resources", f"name a step: {', '.join(COMPONENTS)}", step, "Mend that key of the case.")
+
+
+def _with_resources(spec: dict[str, Any], resources: Mapping[str, Resources]) -> None:
+    executors = spec["deploymentSpec"]["executors"]
+    require_steps(resources)
+    for step, wanted in resources.items():
         if f"exec-{step}" in executors:
             container = executors[f"exec-{step}"]["container"]
             if limits := _limits(wanted):

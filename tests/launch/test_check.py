@@ -78,3 +78,10 @@ def test_a_gate_that_asks_for_no_metric_of_the_task_is_refused(ports: Connected,
     (folder / "case.yaml").write_text(text.replace("floors: {roc_auc: 0.85}", "floors: {rmse: 0.85}"))
     with pytest.raises(CaseError, match="rmse"):
         list(check.check(folder, ports))
+
+
+def test_resources_of_what_is_no_step_are_refused(ports: Connected, folder: Path) -> None:
+    with (folder / "case.yaml").open("a") as file:
+        file.write("\nresources: {tarin: {cpu: '4'}}\n")
+    with pytest.raises(CaseError, match=r"'resources' must name a step: ingest, .*\. Got 'tarin'"):
+        list(check.check(folder, ports))
