@@ -116,6 +116,16 @@ def test_a_busy_server_is_asked_again(target: Target, status: int) -> None:
     assert target.server.called(target.create) == 4
 
 
+def test_who_gets_no_answer_from_vertex_is_told_of_the_key_where_a_run_has_one(on_vertex: Target) -> None:
+    on_vertex.server.faults = [Fault(".*", status=503, times=10_000)]
+    with pytest.raises(RunError) as caught:
+        on_vertex.runs.start(ASKED)
+    assert caught.value.remedy == "Give the same command again, with the same --key: nothing is done twice."
+    with pytest.raises(RunError) as caught:
+        on_vertex.runs.list()
+    assert caught.value.remedy == "Run it again: what is there already is found."
+
+
 def test_a_server_that_stays_busy_is_an_error_that_says_so(target: Target) -> None:
     target.server.faults.append(Fault(".", 429, times=1000))
     with pytest.raises(RunError, match="must answer"):

@@ -25,6 +25,7 @@ PACKAGE, PREVIEW = "google.cloud.aiplatform_v1", "google.cloud.aiplatform_v1beta
 CONSOLE = "https://console.cloud.google.com"
 CALL = 60.0
 """Seconds that one call may take."""
+AGAIN = "Run it again: what is there already is found."
 _PATIENCE = Patience()
 
 
@@ -56,19 +57,19 @@ class Caller:
         self._client: Any = None
         self._credentials = credentials
 
-    def call(self, method: str, *, about: str = "", **arguments: Any) -> Any:
-        """One method's answer, asked again while the service is busy or away.
+    def call(self, method: str, *, about: str = "", remedy: str = AGAIN, **arguments: Any) -> Any:
+        """One method's answer, asked again while the service is busy or away; `remedy` is for who gets none.
 
         Raises
         ------
         SetupError, CaseError, RunError
             Google's errors as ours, but for Conflict and NotFound.
         """
-        return self.again(lambda: self.once(method, **arguments), about)
+        return self.again(lambda: self.once(method, **arguments), about, remedy)
 
-    def again(self, attempt: Callable[[], T], about: str) -> T:
+    def again(self, attempt: Callable[[], T], about: str, remedy: str = AGAIN) -> T:
         """What the attempt gives, made again while the service is busy or away. Raises as `call`."""
-        with translated(self.at, about):
+        with translated(self.at, about, remedy):
             return self._patience.retry(attempt, transient)
 
     def once(self, method: str, **arguments: Any) -> Any:
@@ -160,7 +161,7 @@ def transient(error: Exception) -> bool:
 
 
 @contextmanager
-def translated(at: Vertex, about: str = "") -> Iterator[None]:
+def translated(at: Vertex, about: str = "", remedy: str = AGAIN) -> Iterator[None]:
     """Google's errors as ours; Conflict and NotFound are the caller's to understand."""
     from google.api_core import exceptions
     from google.auth.exceptions import GoogleAuthError
@@ -171,10 +172,10 @@ def translated(at: Vertex, about: str = "") -> Iterator[None]:
     except (exceptions.Conflict, exceptions.NotFound):
         raise
     except (exceptions.GoogleAPIError, GoogleAuthError, requests.exceptions.RequestException) as error:
-        raise _translation(error, at, about) from error
+        raise _translation(error, at, about, remedy) from error
 
 
-def _translation(error: Exception, at: Vertex, about: str) -> EsteiraError:
+def _translation(error: Exception, at: Vertex, about: str, again: str) -> EsteiraError:
     from google.api_core import exceptions
     from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
 
@@ -195,10 +196,9 @@ def _translation(error: Exception, at: Vertex, about: str) -> EsteiraError:
         return no_service(at, "no such host")
     if isinstance(error, exceptions.BadRequest):
         return CaseError(about or "request", "be one that Vertex takes", told, "Mend what it names.")
-    remedy = "Give the same command again, with the same --key: nothing is done twice."
     if isinstance(error, exceptions.TooManyRequests):
-        remedy = "Wait and run it again, or ask for more of the quota that it names."
-    return RunError("Vertex", "answer", told, remedy, where=about)
+        again = "Wait and run it again, or ask for more of the quota that it names."
+    return RunError("Vertex", "answer", told, again, where=about)
 
 
 def words(error: Exception) -> str:

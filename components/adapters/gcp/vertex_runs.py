@@ -21,6 +21,7 @@ CASE, PIPELINE, KEY, DIGEST, RETRY_OF = (f"esteira-{n}" for n in ("case", "pipel
 """Labels. Their values have 63 characters at most: 32 hex digits of a digest."""
 _KEY_SHOWN = re.compile(r" \[(.*)\]$")
 _LATER = float("inf")
+_SAME_KEY = "Give the same command again, with the same --key: nothing is done twice."
 _STATES: Mapping[str, State] = {
     "QUEUED": "pending",
     "PENDING": "pending",
@@ -68,7 +69,7 @@ class VertexRuns:
 
         request = {"parent": self._at.parent, "pipeline_job_id": id, "pipeline_job": wanted}
         try:
-            created = self._calls.call("create_pipeline_job", about=id, request=request)
+            created = self._calls.call("create_pipeline_job", about=id, remedy=_SAME_KEY, request=request)
         except Conflict as error:
             there = self._get(id)
             differs = _differences(there, wanted)
