@@ -202,7 +202,7 @@ def _moved(ports: Ports, before: Pointer, after: Pointer, done: str, dry_run: bo
 
 
 def _projected(ports: Ports, pointer: Pointer) -> str:
-    """After the commit: a registry that cannot follow is told, for what was asked for is done."""
+    """After the commit: an endpoint or a registry that cannot follow is told, for what was asked for is done."""
     try:
         reconcile(ports, pointer)
     except (EsteiraError, OSError) as error:

@@ -125,8 +125,8 @@ class Deployments:
         """Leaves nothing of a deployment that did not become ready."""
         from google.api_core.exceptions import GoogleAPICallError
 
-        if not self._calls.again(lambda: operation.done(retry=None), id):
-            with suppress(EsteiraError, GoogleAPICallError):  # Vertex promises no more than to try
+        with suppress(EsteiraError, GoogleAPICallError):  # Vertex promises no more than to try
+            if not self._calls.again(lambda: operation.done(retry=None), id):
                 self._calls.call("cancel_operation", about=id, request={"name": operation.operation.name})
         found = self.get()
         if found is not None and id in ids(found) and not found.traffic_split.get(id):
@@ -143,13 +143,13 @@ class Deployments:
         return self._update(found, "traffic_split", dict(split))
 
     def _update(self, found: Any, field: str, value: Any) -> bool:
-        from google.api_core.exceptions import Conflict
+        from google.api_core.exceptions import Conflict, NotFound
 
         endpoint = {"name": self.name, "etag": found.etag, field: value}
         request = {"endpoint": endpoint, "update_mask": {"paths": [field]}}
         try:
             self._calls.call("update_endpoint", about=self._id, request=request)
-        except Conflict:
+        except (Conflict, NotFound):
             return False
         except CaseError:  # a deployment that somebody took away, or an etag that is told so
             now = self.get()

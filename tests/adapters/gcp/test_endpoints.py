@@ -171,6 +171,23 @@ def test_what_the_pointer_names_and_somebody_took_away_is_deployed_again(on: Sce
     assert (on.split(), on.deployed()) == ({1: 100}, {1})
 
 
+def test_an_endpoint_that_somebody_deleted_meanwhile_is_made_again(on: Scene, monkeypatch: pytest.MonkeyPatch):
+    endpoints = on.endpoints()
+    on.live(endpoints, champion=1)
+    real, once = deployments.Deployments.move, [1]
+
+    def deleted(self: Any, found: Any, split: Any) -> bool:
+        if once:
+            once.pop()
+            on.service.endpoints.clear()
+            on.service.containers.clear()
+        return real(self, found, split)
+
+    monkeypatch.setattr(deployments.Deployments, "move", deleted)
+    on.live(endpoints, champion=2, previous=1)
+    assert (on.split(), on.deployed()) == ({2: 100}, {2})
+
+
 def test_other_settings_take_over_without_a_gap(on: Scene):
     on.live(on.endpoints(), champion=1)
     before = on.endpoint.deployed_models[0].id
