@@ -60,5 +60,5 @@ class RecordedRuns:
         """None where there is none, and where it cannot be read: the run's state does not hang on it."""
         try:
             return StepRecord.from_json(self._blobs().read(step_path(run, step))[0])
-        except EsteiraError:
+        except (EsteiraError, ValueError, TypeError):
             return None

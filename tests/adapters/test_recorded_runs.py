@@ -75,6 +75,12 @@ def test_a_record_that_cannot_be_read_hides_nothing() -> None:
     assert error(Closed(), "no image") == "no image"
 
 
+@pytest.mark.parametrize("data", [b"not JSON", b"[]", b'{"of": "another version"}'])
+def test_a_record_that_is_none_hides_nothing(blobs: FileBlobs, data: bytes) -> None:
+    blobs.write(step_path("job-1", "train"), data)
+    assert error(blobs, "no image") == "no image"
+
+
 def test_a_task_that_has_not_failed_is_left_alone(blobs: FileBlobs) -> None:
     write(blobs, state="running")
     assert error(blobs, "", "running") == ""
