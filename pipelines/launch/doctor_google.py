@@ -23,6 +23,8 @@ _MANIFESTS = ", ".join(
     )
 )
 _MULTI = {"EU": ("europe-",), "US": ("us-",), "ASIA": ("asia-",)}
+_OUTSIDE = ("europe-west2", "europe-west6")
+"""London and Zurich: cloud.google.com/storage/docs/locations, on EU."""
 _DUAL = {
     "EUR4": ("europe-north1", "europe-west4"),
     "EUR5": ("europe-west1", "europe-west2"),
@@ -113,7 +115,7 @@ def holds(location: str, region: str) -> bool:
     place = location.upper()
     if place in _DUAL:
         return region in _DUAL[place]
-    return place == region.upper() or region.startswith(_MULTI.get(place, ("?",)))
+    return place == region.upper() or (region not in _OUTSIDE and region.startswith(_MULTI.get(place, ("?",))))
 
 
 def _bucket(asked: Asked, bucket: str) -> Check:

@@ -353,6 +353,11 @@ def test_a_place_holds_a_region_or_not(location, holds):
     assert doctor_google.holds(location, REGION) is holds
 
 
+def test_the_eu_holds_neither_london_nor_zurich():
+    regions = ("europe-west2", "europe-west3", "europe-west6")
+    assert [doctor_google.holds("EU", region) for region in regions] == [False, True, False]
+
+
 @given(st.text(max_size=20), st.text(max_size=20))
 def test_no_place_and_no_machine_breaks_the_doctor(one, other):
     doctor_google.holds(one, other)

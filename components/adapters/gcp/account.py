@@ -71,6 +71,12 @@ class Account:
         session.headers["Authorization"] = f"Bearer {reply.data['accessToken']}"
         return Account(session, email, self._base)
 
+    def told_by(self, token: str) -> str:
+        """Whose token it is, as an e-mail address; empty where nobody tells."""
+        # In the body: an address is logged by whatever stands between.
+        reply = self._call("POST", "oauth2.googleapis.com/tokeninfo", data={"access_token": token})
+        return str(reply.data.get("email", "")) if reply.ok else ""
+
     def _call(self, method: str, place: str, **given: Any) -> Reply:
         requests: Any = importlib.import_module("requests")  # it has no types
         from google.auth.exceptions import GoogleAuthError
@@ -99,14 +105,5 @@ def yours() -> Account:
         told = " ".join(str(error).split())
         raise SetupError("credentials", "be there for Google Cloud", told, _LOGIN) from error
     session: Any = AuthorizedSession(credentials)  # type: ignore[no-untyped-call]
-    return Account(session, _email(credentials, session))
-
-
-def _email(credentials: Any, session: Any) -> str:
-    email = getattr(credentials, "service_account_email", "")
-    if "@" in email:
-        return str(email)
-    # In the body: an address is logged by whatever stands between.
-    body = {"access_token": credentials.token}
-    answer = session.request("POST", "https://oauth2.googleapis.com/tokeninfo", data=body, timeout=_TIMEOUT)
-    return str(answer.json().get("email", "")) if answer.ok else ""
+    email = str(getattr(credentials, "service_account_email", ""))
+    return Account(session, email if "@" in email else Account(session).told_by(credentials.token))

@@ -55,6 +55,15 @@ def test_a_person_is_known_by_the_token_which_stands_in_no_address(monkeypatch, 
     assert asked == [("https://oauth2.googleapis.com/tokeninfo", {"access_token": "secret-token"})]
 
 
+def test_nobody_who_tells_whose_token_it_is_ends_nothing(monkeypatch):
+    def request(*_: Any, **__: Any) -> requests.Response:
+        raise requests.exceptions.ConnectionError("no route")
+
+    monkeypatch.setattr("google.auth.transport.requests.AuthorizedSession.request", request)
+    given(monkeypatch, Credentials())
+    assert yours().who == ""
+
+
 def test_credentials_that_have_run_out_are_told_with_the_remedy(monkeypatch):
     given(monkeypatch, Credentials(fails=True))
     with pytest.raises(SetupError) as caught:
