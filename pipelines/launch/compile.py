@@ -61,7 +61,7 @@ def text(
     header = "".join(line for line in compiled.splitlines(keepends=True) if line.startswith("#"))
     spec = yaml.load(compiled, yaml.CSafeLoader)  # safe, and in C
     _without_platform_cache(spec)
-    _with_resources(spec, resources or {})
+    give(spec, resources or {})
     return _finished(header, spec, images, where=pipeline)
 
 
@@ -113,7 +113,8 @@ def require_steps(resources: Mapping[str, Resources]) -> None:
             raise CaseError("resources", f"name a step: {', '.join(COMPONENTS)}", step, "Mend that key of the case.")
 
 
-def _with_resources(spec: dict[str, Any], resources: Mapping[str, Resources]) -> None:
+def give(spec: dict[str, Any], resources: Mapping[str, Resources]) -> None:
+    """Writes into a compiled pipeline what each step may use. Raises CaseError for what is no step."""
     executors = spec["deploymentSpec"]["executors"]
     require_steps(resources)
     for step, wanted in resources.items():

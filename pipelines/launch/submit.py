@@ -16,7 +16,7 @@ from components.core import artifacts, bundle, case
 from components.core.case import CaseFile
 from components.core.errors import ArtifactError, CaseError
 from components.core.profile import Profile
-from pipelines.launch import cases, fit, release, targets, window
+from pipelines.launch import cases, compile, fit, release, targets, window
 
 PARAMETERS = ("bundle", "operations", "profile", "start", "stop")
 
@@ -55,6 +55,8 @@ def ready(name: str, pipeline: str, folder: Path, target: str, profile: Profile)
     spec = yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)  # safe, and in C
     _same_pipeline(spec, pipeline, str(path))
     _same_case(manifest, home, file, str(folder))
+    if manifest["case"] is None:
+        compile.give(spec, file.resources)
     fitted = fit.fit(spec, file.resources, target, profile.vertex)
     return Ready(home, file, pipeline, fitted, release.completed(profile, manifest["images"]))
 

@@ -26,6 +26,7 @@ from components.core import profile as profiles
 from components.core.errors import CaseError, ConflictError, RunError, SetupError
 from components.core.record import StepRecord, step_path
 from pipelines import cli
+from pipelines.launch import submit
 from tests.conftest import FLIGHTS, REPOSITORY
 from tests.servers import released
 from tests.servers.frames import Frame
@@ -324,6 +325,19 @@ def test_resources_that_the_target_cannot_give_are_refused_by_key(both: Desk, co
     assert isinstance(result.exception, CaseError), result.output
     assert "'resources.train.disk' must" in str(result.exception)
     assert nothing_made(both)
+
+
+@pytest.mark.parametrize("target", ["vertex", "kubeflow"])
+def test_a_release_of_no_case_gives_the_steps_what_the_case_says(target: str, tmp_path: Path) -> None:
+    shutil.copytree(FLIGHTS, tmp_path / "flights")
+    with (tmp_path / "flights" / "case.yaml").open("a") as file:
+        file.write("\nresources: {train: {memory: 16G, accelerator: {type: NVIDIA_L4}, time_limit: 2h}}\n")
+    folder = released.make(tmp_path / "release", None, profiles.Profile())
+    found = submit.ready(str(tmp_path / "flights"), "batch", folder, target, profiles.Profile()).spec
+    container = found["deploymentSpec"]["executors"]["exec-train"]["container"]
+    assert container["resources"]["memoryLimit"] == 16.0
+    assert container["resources"]["accelerator"]["type"] == ("NVIDIA_L4" if target == "vertex" else "nvidia.com/gpu")
+    assert container["env"] == [{"name": "ESTEIRA_TIME_LIMIT", "value": "7200"}]
 
 
 def test_an_image_without_a_digest_is_refused(on_vertex: Desk) -> None:
