@@ -55,7 +55,8 @@ class TimeLimit:
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before)
-            last.cancel()
+            if not self.reached:  # else a thread that the work left behind could keep the process
+                last.cancel()
 
     def _interrupt(self, number: int, _: FrameType | None) -> None:
         self.reached = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable
 
@@ -35,6 +36,9 @@ def ended(launch: Launch, work: Callable[[Context], Result]) -> int:
         try:
             step.perform("deploy", launch, work)
         except SystemExit as error:
+            for thread in threading.enumerate():
+                if thread is not threading.current_thread() and not thread.daemon:
+                    thread.join()  # as Python itself does at its end
             os._exit(int(error.code or 0))
         os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -62,6 +66,11 @@ def swallows(context: Context) -> Result:
             continue
 
 
+def leaves_a_thread(context: Context) -> Result:
+    threading.Thread(target=lambda: (time.sleep(5), os._exit(77))).start()
+    return waits(context)
+
+
 @pytest.mark.parametrize("work", [waits, wraps])
 def test_a_step_past_its_time_limit_has_failed_by_name(
     make_launch: Callable[..., Launch], work: Callable[[Context], Result]
@@ -71,12 +80,13 @@ def test_a_step_past_its_time_limit_has_failed_by_name(
     assert (record(launch).state, record(launch).error) == ("failed", TEXT)
 
 
+@pytest.mark.parametrize("work", [swallows, leaves_a_thread])
 def test_a_step_that_cannot_be_interrupted_ends_all_the_same(
-    make_launch: Callable[..., Launch], monkeypatch: pytest.MonkeyPatch
+    make_launch: Callable[..., Launch], monkeypatch: pytest.MonkeyPatch, work: Callable[[Context], Result]
 ) -> None:
     monkeypatch.setattr(timelimit, "GRACE", 0.2)
     launch = make_launch()
-    assert ended(launch, swallows) == RunError.exit_code
+    assert ended(launch, work) == RunError.exit_code
     assert (record(launch).state, record(launch).error) == ("failed", TEXT)
 
 
