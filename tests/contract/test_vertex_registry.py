@@ -13,6 +13,7 @@ from google.cloud import aiplatform_v1
 from components.adapters.gcp.registry import VertexRegistry
 from components.adapters.gcp.vertex import Caller
 from components.adapters.local.blobs import FileBlobs
+from components.adapters.patience import Patience
 from components.adapters.ports import ModelVersion
 from components.core.errors import ArtifactError, CaseError, EsteiraError, RunError, SetupError
 from components.core.evaluated import Confusion, Curve, Evaluation, Slice
@@ -101,6 +102,13 @@ def test_the_first_version_is_the_default_and_an_upload_leaves_it_there(here):
         here.register(content)
     assert here.uploaded()["parentModel"] == f"{PARENT}/models/{here.id}"
     assert here.default() == 1
+
+
+def test_an_upload_may_take_as_long_as_the_lease_lasts(here):
+    here.service.upload_looks = 60
+    profile, blobs = registries.profile(here.server.address), CloudFiles(here.root / "blobs")
+    assert here.register("a", VertexRegistry(blobs, profile, patience=Patience(0.01, 0.02, 0.1))).version == 1
+    assert here.server.called(UPLOAD) == 1
 
 
 def test_the_default_moves_with_the_champion_and_stays_when_there_is_none(here):

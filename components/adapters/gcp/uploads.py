@@ -40,7 +40,7 @@ class Uploads:
             try:
                 operation = self._calls.again(lambda: self._attempt(asked, find, lease), self._name)
                 if operation is not None:
-                    self._calls.finish(operation, self._name)
+                    self._calls.finish(operation, self._name, lease.left)  # the service copies the model
             except (Conflict, NotFound):  # somebody made the model, or took it away, since we looked
                 continue
             if (found := awaited(find, self._settle)) is not None:

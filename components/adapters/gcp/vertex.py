@@ -10,6 +10,7 @@ import importlib.util
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
@@ -76,8 +77,9 @@ class Caller:
         """One attempt; Google's errors as they are."""
         return getattr(self._connected(), method)(**arguments, retry=None, timeout=CALL)
 
-    def finish(self, operation: Any, about: str) -> None:
-        """Waits for a long-running operation to succeed. Raises as `call`."""
+    def finish(self, operation: Any, about: str, most: float | None = None) -> None:
+        """Waits for a long-running operation to succeed, `most` seconds (none: as for a call). Raises as `call`."""
+        patience = self._patience if most is None else replace(self._patience, deadline=most)
 
         def done() -> None:
             if not operation.done(retry=None):
@@ -85,7 +87,7 @@ class Caller:
 
         with translated(self.at, about):
             try:
-                self._patience.retry(done, lambda error: isinstance(error, _Pending) or transient(error))
+                patience.retry(done, lambda error: isinstance(error, _Pending) or transient(error))
             except _Pending:
                 raise RunError("operation", "end", "it is still under way", "Look again later.", where=about) from None
             operation.result()
