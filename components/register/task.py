@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from components import step
 from components.core import evaluated, verdict
-from components.core.errors import ModelError
+from components.core.errors import EsteiraError, ModelError
 from components.core.scorer import Scorer
 
 
@@ -35,13 +35,22 @@ def work(context: step.Context) -> step.Result:
         **{f"holdout.{name}": f"{value:.6g}" for name, value in sorted(found.metrics.items())},
     }
     registered = context.ports.registry.register(context.case.name, context.inputs["model"], model.identity, tags)
-    found_here = evaluated.read(context.inputs["evaluation"], model.task)
-    context.ports.registry.evaluated(context.case.name, registered.version, found_here)
+    unseen = _show(context, registered.version, evaluated.read(context.inputs["evaluation"], model.task))
     known = registered.tags.get("run") != context.launch.job
     return step.Result(
-        summary=f"Version {registered.version}{', as before' if known else ''}: {model.identity[:12]}",
+        summary=f"Version {registered.version}{', as before' if known else ''}: {model.identity[:12]}{unseen}",
         parameters={
             "version": str(registered.version),
             "resource": context.ports.registry.resource(context.case.name, registered.version),
         },
     )
+
+
+def _show(context: step.Context, version: int, evaluation: evaluated.Evaluation) -> str:
+    """Shows the evaluation; what to add to the summary where that failed, for a console decides nothing."""
+    try:
+        context.ports.registry.evaluated(context.case.name, version, evaluation)
+    except EsteiraError as error:
+        context.say(str(error))
+        return "; its evaluation is not shown: " + str(error)
+    return ""

@@ -11,6 +11,7 @@ import pytest
 
 from components.adapters.local.registry import MlflowRegistry
 from components.core import artifacts
+from components.core.errors import CaseError
 from components.core.evaluated import Curve, Evaluation, Slice
 from components.core.model import Model
 from components.register import task
@@ -73,6 +74,18 @@ def test_the_registry_is_shown_what_the_version_reached(here: Toy, monkeypatch: 
     assert found.id == artifacts.read_manifest(evaluation).digest
     assert found.roc == Curve(**roc)
     assert found.slices == (Slice("kind", "p", 7, {"roc_auc": 0.8}),)
+
+
+def test_an_evaluation_that_cannot_be_shown_takes_no_version_away(here: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise CaseError("metrics", "be of the schema", "others", "Mend it.")
+
+    monkeypatch.setattr(MlflowRegistry, "evaluated", refuse)
+    model = here.model("m")
+    result = register(here, model, here.evaluation("e", model))
+    assert result.parameters == {"version": "1", "resource": ""}
+    told = "; its evaluation is not shown: 'metrics' must be of the schema. Got 'others'. Mend it."
+    assert result.summary == f"Version 1: {identity(model)[:12]}{told}"
 
 
 def test_a_refused_model_is_shown_to_nobody(here: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
