@@ -22,11 +22,14 @@ LOCKS = {
     "esteira-validate": ("validate-legacy", "kfp-runtime"),
     "esteira-server": ("server",),
 }
+STEPS = ("ingest", "preprocess", "train", "evaluate", "register", "deploy", "canary", "predict", "monitor", "notify")
+GOOGLE = sorted(path.stem for path in (REPOSITORY / "components/adapters/gcp").glob("[a-z]*.py"))
 ENTRIES = {
     "esteira-pipeline": [
-        *(f"components.{name}.task" for name in ("ingest", "preprocess", "train", "evaluate", "register", "deploy")),
-        *(f"components.{name}.task" for name in ("canary", "predict", "monitor", "notify")),
+        *(f"components.{name}.task" for name in STEPS),
+        *(f"components.adapters.gcp.{name}" for name in GOOGLE),
         "components.streaming.loop",
+        "components.streaming.beam.job",
     ],
     "esteira-validate": ["components.validate.task"],
     "esteira-server": ["components.serving.__main__", "components.adapters.gcp.blobs", "google.cloud.storage"],
