@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from components.core.errors import EsteiraError, RunError, SetupError
-from pipelines.commands import cloud, live, models, runs, schedules
+from pipelines.commands import cloud, cloud_run, live, models, runs, schedules
 from pipelines.commands.options import INTERRUPTED, Case, Json, ProfileName, echo_json, ports_of
 
 app = typer.Typer(
@@ -158,6 +158,7 @@ app.command()(cloud.submit)
 app.add_typer(models.app, name="models")
 app.add_typer(runs.app, name="runs")
 app.add_typer(schedules.app, name="schedule")
+app.add_typer(cloud_run.app, name="cloud-run")
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ from pydantic import Field, model_validator
 from components.core.artifacts import canonical_json
 from components.core.case import Strict, validate
 from components.core.errors import CaseError, SetupError
-from components.core.targets import Dataflow, Kubeflow, Vertex
+from components.core.targets import CloudRun, Dataflow, Kubeflow, Vertex
 
 LOCAL_ROOT = ".esteira"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -241,6 +241,8 @@ class Profile(Strict):
     """Vertex AI: of the pipelines' runs and schedules, and of every port whose adapter is `google`."""
     kubeflow: Kubeflow | None = None
     """Kubeflow Pipelines: of the pipelines' runs and schedules."""
+    cloud_run: CloudRun = CloudRun()
+    """Cloud Run: of predictions on demand or by the clock, without a pipelines' platform."""
 
     @model_validator(mode="after")
     def _google_is_somewhere(self) -> Self:

@@ -1,4 +1,4 @@
-"""Where submitted runs go, as a profile says it: Vertex AI Pipelines and Kubeflow Pipelines. No secrets."""
+"""Where submitted runs go, as a profile says it: Vertex AI, Dataflow, Cloud Run and Kubeflow. No secrets."""
 
 from __future__ import annotations
 
@@ -58,6 +58,29 @@ class Dataflow(Strict):
     """Empty: vertex.kms_key."""
     endpoint: str = Field(default="", pattern=_HOST)
     """Another address of the API. Over http nothing is sent that opens a door: the caller stays anonymous."""
+
+
+class CloudRun(Strict):
+    """Predictions by a job of Cloud Run: `esteira cloud-run apply CASE`. What is left out is the section vertex's."""
+
+    project: str = Field(default="", pattern=r"^([a-z][a-z0-9-]{4,28}[a-z0-9])?$")
+    """Empty: vertex.project."""
+    region: str = Field(default="", pattern=r"^([a-z]+-[a-z]+[0-9]+)?$")
+    """Of the job and of its schedules; empty: vertex.region."""
+    service_account: str = Field(default="", pattern=r"^([^@\s]+@[a-z0-9.-]+\.gserviceaccount\.com)?$")
+    """Whose rights the job has; empty: vertex.service_account."""
+    scheduler_account: str = Field(default="", pattern=r"^([^@\s]+@[a-z0-9.-]+\.gserviceaccount\.com)?$")
+    """As whom Cloud Scheduler starts the job (roles/run.invoker); empty: the job's own account."""
+    kms_key: str = Field(default="", pattern=r"^(projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+)?$")
+    """Empty: vertex.kms_key."""
+    endpoint: str = Field(default="", pattern=_HOST)
+    """Another address of Cloud Run's API. Over http the caller stays anonymous."""
+    scheduler_endpoint: str = Field(default="", pattern=_HOST)
+    """Another address of Cloud Scheduler's API. Over http the caller stays anonymous."""
+
+    @property
+    def parent(self) -> str:
+        return f"projects/{self.project}/locations/{self.region}"
 
 
 class Kubeflow(Strict):
