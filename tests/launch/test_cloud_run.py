@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,19 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from components.adapters.gcp import cloud_calls
-from components.core.errors import CaseError, EsteiraError, RunError, SetupError
+from components.adapters.gcp.cloud_run import CloudRunJobs
+from components.adapters.patience import Patience
+from components.core import profile as profiles
+from components.core.errors import CaseError, ConflictError, EsteiraError, RunError, SetupError
 from pipelines import cli
+from pipelines.launch import cloud_run as cloud
 from tests.conftest import FLIGHTS
 from tests.servers import released
 from tests.servers.cloud_run import CloudRun, cloud_run
 from tests.servers.http import Fault, Server
 from tests.servers.vertex.service import PROJECT, REGION
 
+pytestmark = pytest.mark.slow
 JOB = "esteira-predict-flights"
 HOURLY = {"pipeline": "predict", "cron": "15 * * * *", "time_zone": "Europe/Lisbon"}
 ACCOUNT = "predict@esteira-test.iam.gserviceaccount.com"
@@ -96,9 +101,7 @@ def test_apply_tells_the_difference_then_makes_it_and_again_there_is_none(desk: 
 
 
 def test_the_image_may_be_a_releases(desk: Desk) -> None:
-    from components.core.profile import Profile
-
-    released.make(desk.folder / "release", FLIGHTS, Profile(root=str(desk.folder / "esteira")))
+    released.make(desk.folder / "release", FLIGHTS, profiles.Profile(root=str(desk.folder / "esteira")))
     words = ["cloud-run", "apply", "cases/flights", "--profile", "cloud", "--allow-local-blobs"]
     assert CliRunner().invoke(cli.app, words).exit_code == 0
     (container,) = desk.service.jobs[JOB].template.template.containers
@@ -186,6 +189,21 @@ def test_a_start_whose_answer_is_lost_starts_one(desk: Desk) -> None:
     assert f"run      {name}\n" in told
 
 
+def test_a_job_that_another_makes_meanwhile_is_not_overwritten(desk: Desk) -> None:
+    desk.done("apply")
+    jobs = CloudRunJobs(cloud.at(profiles.load("cloud")))
+    there = jobs.get("flights")
+    assert there
+    jobs.create("flights", there)
+    with pytest.raises(ConflictError) as caught:
+        jobs.create("flights", replace(there, cpu="4"))
+    assert str(caught.value) == (
+        "'esteira-predict-flights' must be made by one at a time. Got \"Resource 'esteira-predict-flights' already "
+        'exists.". Give the command again: it tells the difference.'
+    )
+    assert jobs.get("flights") == there
+
+
 def test_what_google_refuses_names_the_role_or_the_api(desk: Desk) -> None:
     desk.service.forbidden = True
     error = desk.refused("apply")
@@ -199,8 +217,6 @@ def test_what_google_refuses_names_the_role_or_the_api(desk: Desk) -> None:
 
 
 def test_a_service_that_stays_away_is_no_error_of_ours(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    from components.adapters.patience import Patience
-
     monkeypatch.setattr(cloud_calls, "_PATIENCE", Patience(first=0.001, longest=0.002, deadline=0.05))
     desk.server.faults.append(Fault(".", status=503, times=10**6))
     error = desk.refused("apply")
