@@ -161,8 +161,8 @@ class DataflowJobs:
         """A new job. An answer that was lost is no reason for a second: before each attempt it is looked for."""
         from google.api_core.exceptions import Conflict
 
-        attempts = len(self._api.found(wanted.name))
-        wanted = replace(wanted, request=f"{wanted.key}-{attempts}")
+        before = next((job.id for job in self._api.found(wanted.name)), "first")
+        wanted = replace(wanted, request=f"{wanted.key}-{before}")
         request = dataflow_graph.job(build, wanted, self._profile, self._blobs)
 
         def attempt() -> CloudJob:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from google.cloud import dataflow_v1beta3 as dataflow
 
+from components.adapters.gcp import dataflow_calls
 from components.adapters.gcp.dataflow import DataflowJobs
 from components.adapters.local.blobs import FileBlobs
 from components.adapters.patience import Patience
@@ -409,6 +410,19 @@ def test_a_renamed_transform_must_be_one_of_the_new_job(bench: Bench) -> None:
     assert str(caught.value) == (
         "'was=there' must name a transform of the new job: read, same. Got 'there'. Mend the new name."
     )
+
+
+def test_a_stream_is_started_again_however_often_it_was_before(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dataflow_calls, "NEWEST", 1)
+    jobs, started = bench.jobs(), set()
+    for _ in range(4):
+        job = jobs.start(stream, name="stream-toy", key="k1")
+        assert job.state == "starting"
+        started.add(job.id)
+        jobs.stop("stream-toy", drain=False)
+        while jobs._now(job).state != "cancelled":
+            pass
+    assert len(started) == 4
 
 
 def test_there_must_be_a_stream_to_update_and_one_to_stop(bench: Bench) -> None:
