@@ -57,5 +57,5 @@ def _passes(error: Exception) -> bool:
     """Whether it may be sent again: also while the service has not heard of a new table or column yet."""
     from google.api_core.exceptions import Aborted, Cancelled, InvalidArgument, NotFound
 
-    unheard = isinstance(error, InvalidArgument) and "EXTRA_FIELDS" in str(error).upper()
+    unheard = isinstance(error, InvalidArgument) and "extra fields" in str(error).lower().replace("_", " ")
     return unheard or isinstance(error, Aborted | Cancelled | NotFound) or transient(error)

@@ -378,6 +378,7 @@ def failing(tables: CloudTables, error: Exception, *, done: bool = False) -> Fai
         exceptions.Aborted("moved"),
         exceptions.ResourceExhausted("busy"),
         exceptions.NotFound("a table that was made a moment ago"),
+        exceptions.InvalidArgument("Input schema has more fields than BigQuery schema, extra fields: 'number'"),
         exceptions.InvalidArgument("SCHEMA_MISMATCH_EXTRA_FIELDS: a column that was added a moment ago"),
     ],
 )
