@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from google.cloud import aiplatform_v1
 
 from components.adapters.gcp.registry import VertexRegistry
 from components.adapters.gcp.vertex import Caller
@@ -21,6 +20,7 @@ from tests.contract import registries
 from tests.contract.registries import IMAGE, QUICK, CloudFiles
 from tests.contract.test_registry import a_model
 from tests.servers.http import Fault, Refused, Server
+from tests.servers.vertex.messages import aiplatform_v1
 from tests.servers.vertex.server import PARENT, Vertex, vertex
 
 UPLOAD = r"POST .*/models:upload"

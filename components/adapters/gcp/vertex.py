@@ -117,7 +117,7 @@ def load(module: str, package: str = PACKAGE) -> Any:
     Raises SetupError where it is not installed.
     """
     if package not in sys.modules:
-        places = _folders(package)
+        places = folders(package)
         stubs = {package: places, f"{package}.types": [f"{place}/types" for place in places]}
         for name, path in stubs.items():
             sys.modules[name] = stub = ModuleType(name)
@@ -130,7 +130,7 @@ def load(module: str, package: str = PACKAGE) -> Any:
     return importlib.import_module(f"{package}.{module}")
 
 
-def _folders(package: str) -> list[str]:
+def folders(package: str) -> list[str]:
     try:
         found = importlib.util.find_spec("google.cloud")
     except ModuleNotFoundError:

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from google.cloud import aiplatform_v1
-
 from components.adapters.gcp.endpoints import VertexEndpoints
 from components.adapters.local.blobs import FileBlobs
 from components.adapters.patience import Patience
@@ -18,6 +16,7 @@ from components.adapters.ports import ModelVersion, Pointer
 from components.core import container
 from components.core.profile import Profile
 from tests.servers.http import Server
+from tests.servers.vertex.messages import aiplatform_v1
 from tests.servers.vertex.models import Kept
 from tests.servers.vertex.server import PARENT, PROJECT, REGION, Vertex, vertex
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from google.cloud import aiplatform_v1
 
 from components.adapters.connect import Connected
 from components.adapters.gcp import tensorboard
@@ -23,6 +22,7 @@ from components.core.targets import Vertex
 from tests.conftest import REPOSITORY
 from tests.servers import http
 from tests.servers.vertex import server as vertex
+from tests.servers.vertex.messages import aiplatform_v1
 
 BOARD = f"{vertex.PARENT}/tensorboards/7"
 RUN = f"{BOARD}/experiments/esteira-flights/runs/job-1"

@@ -6,9 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from google.cloud import aiplatform_v1
-
 from tests.servers.vertex import rules
+from tests.servers.vertex.messages import aiplatform_v1
 from tests.servers.vertex.service import REGION
 
 _ID = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?|[1-9][0-9]{0,8}")

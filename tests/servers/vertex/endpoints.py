@@ -12,12 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from google.cloud import aiplatform_v1
-
 from tests.servers.http import Refused, Request
 from tests.servers.vertex import rules
 from tests.servers.vertex.containers import Container
 from tests.servers.vertex.endpoint_rules import check_deployment, check_endpoint, check_endpoint_id, check_split
+from tests.servers.vertex.messages import aiplatform_v1
 from tests.servers.vertex.models import Models
 from tests.servers.vertex.service import PARENT, Pending, moment, page, snake, written
 

@@ -6,11 +6,11 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from google.cloud import aiplatform_v1
 from google.protobuf import json_format
 
 from tests.servers.http import Refused, Request
 from tests.servers.vertex import rules
+from tests.servers.vertex.messages import aiplatform_v1
 from tests.servers.vertex.service import PARENT, Service, moment, written
 
 STORE = f"{PARENT}/metadataStores/default"

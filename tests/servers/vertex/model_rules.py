@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from google.cloud import aiplatform_v1
-
 from tests.servers.vertex import rules
+from tests.servers.vertex.messages import aiplatform_v1
 
 _ALIAS = re.compile(r"[a-z][a-zA-Z0-9-]{0,126}[a-z0-9]")
 _ID = re.compile(r"[a-z_][a-z0-9_-]{0,62}")

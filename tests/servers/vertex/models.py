@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from google.cloud import aiplatform_v1
 from google.protobuf import json_format
 
 from tests.servers.http import Refused, Request
 from tests.servers.vertex import metrics, rules
+from tests.servers.vertex.messages import aiplatform_v1
 from tests.servers.vertex.model_rules import check_alias, check_model, check_model_id
 from tests.servers.vertex.service import PARENT, REGION, Service, labelled, moment, page, snake, written
 

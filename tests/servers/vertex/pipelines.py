@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from google.cloud import aiplatform_v1
 from google.protobuf import json_format
 
 from tests.servers.frames import ENDED, Frame, usual
 from tests.servers.http import Refused, Request
 from tests.servers.vertex import rules
+from tests.servers.vertex.messages import aiplatform_v1
 from tests.servers.vertex.service import PARENT, REGION, Service, labelled, moment, page, snake, written
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from google.cloud import aiplatform_v1
 from google.protobuf import json_format
-from kfp.pipeline_spec import pipeline_spec_pb2
 
 from tests.servers.http import Refused
+from tests.servers.vertex.messages import aiplatform_v1
+
+if TYPE_CHECKING:
+    from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec
 
 _LABEL = re.compile(r"[\w-]{0,63}")
 _CRON = re.compile(r"(?:(?:CRON_)?TZ=(\S+) )?(\S+) (\S+) (\S+) (\S+) (\S+)")
@@ -71,8 +73,10 @@ def check_job(found: aiplatform_v1.PipelineJob, region: str) -> None:
     _spec(raw)
 
 
-def check_spec(spec: dict[str, Any]) -> pipeline_spec_pb2.PipelineSpec:
+def check_spec(spec: dict[str, Any]) -> PipelineSpec:
     """The compiled pipeline as its message, and a CustomJob in it as that one."""
+    from kfp.pipeline_spec import pipeline_spec_pb2  # here, as it takes all of kfp along
+
     for name, executor in spec["deploymentSpec"]["executors"].items():
         if "customJob" in executor:
             found: Any = parsed(aiplatform_v1.CustomJob, executor["customJob"]["customJob"])
@@ -88,6 +92,8 @@ def check_spec(spec: dict[str, Any]) -> pipeline_spec_pb2.PipelineSpec:
 
 
 def _spec(raw: Any) -> None:
+    from kfp.pipeline_spec import pipeline_spec_pb2
+
     read = check_spec(json_format.MessageToDict(raw.pipeline_spec))
     if read.schema_version != "2.1.0":
         raise invalid(f"schema_version {read.schema_version!r} is not supported")

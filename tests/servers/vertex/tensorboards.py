@@ -6,10 +6,9 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from google.cloud import aiplatform_v1
-
 from tests.servers.http import Refused, Request
 from tests.servers.vertex import rules
+from tests.servers.vertex.messages import aiplatform_v1
 from tests.servers.vertex.service import PARENT, Service, moment, page, written
 
 _ID = re.compile(r"[a-z0-9-]{1,128}")
