@@ -52,7 +52,7 @@ servers: .tools/prism .tools/fake-gcs-server $(VENVS)/bqemulator/.stamp $(VENVS)
 	  --data-dir=.tools/run/pubsub --quiet >.tools/run/pubsub.log 2>&1 & echo $$! >.tools/run/pubsub.pid
 	.tools/fake-gcs-server -scheme http -host 127.0.0.1 -port $(GCS_PORT) -backend memory -log-level warn \
 	  >.tools/run/gcs.log 2>&1 & echo $$! >.tools/run/gcs.pid
-	HOME=$(CURDIR)/.tools/run $(VENVS)/bqemulator/bin/bqemulator start --ephemeral --project esteira --log-level warning \
+	HOME=$(CURDIR)/.tools/run $(VENVS)/bqemulator/bin/python tests/servers/bigquery.py start --ephemeral --project esteira --log-level warning \
 	  --rest-port $(BIGQUERY_PORT) --grpc-port $(BIGQUERY_READ_PORT) >.tools/run/bigquery.log 2>&1 & echo $$! >.tools/run/bigquery.pid
 	STORAGE_EMULATOR_HOST=http://127.0.0.1:$(GCS_PORT) PYTHONPATH=$(CURDIR) $(VENVS)/dev/bin/python -m tests.servers.google $(VERTEX_PORT) \
 	  >.tools/run/vertex.log 2>&1 & echo $$! >.tools/run/vertex.pid
