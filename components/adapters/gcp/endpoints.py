@@ -13,7 +13,7 @@ from components.adapters.patience import Patience
 from components.adapters.ports import Blobs, ModelVersion, Pointer
 from components.core import container
 from components.core.artifacts import sha256
-from components.core.errors import SetupError
+from components.core.errors import RunError, SetupError
 from components.core.profile import Profile
 
 
@@ -63,6 +63,21 @@ class VertexEndpoints:
 
     def project(self, pointer: Pointer) -> None:
         deployments = self._deployments(pointer.case)
+        try:
+            moved = self._ready.retry(
+                lambda: self._moved(deployments, pointer), lambda error: isinstance(error, _Changed)
+            )
+        except _Changed as error:
+            remedy = "See who changes it, in its activity; the next command moves the traffic."
+            raise RunError(
+                "traffic", "follow the pointer", "the endpoint changed at every try", remedy, where=deployments.name
+            ) from error
+        found = deployments.get() if moved else None
+        if found is not None and self.pointer(pointer.case).generation == pointer.generation:
+            deployments.undeploy(self._unused(pointer, found))
+
+    def _moved(self, deployments: Deployments, pointer: Pointer) -> bool:
+        """Whether the traffic is the pointer's; else there is a newer one, or none. Raises _Changed."""
         wanted = shares(pointer)
         named = {version: self._wanted(pointer.case, version)["id"] for version in wanted}
         split = {named[version]: share for version, share in wanted.items() if share}
@@ -70,18 +85,17 @@ class VertexEndpoints:
             # Its etag is older than the pointer that is read next: a newer state's traffic is never moved back.
             found = deployments.get()
             if self.pointer(pointer.case).generation != pointer.generation:
-                return  # whoever changed it brings the traffic along
+                return False  # whoever changed it brings the traffic along
             missing = [version for version, id in named.items() if found is None or id not in ids(found)]
             if missing:
                 for version in missing:
                     self._deploy(pointer.case, version)
             elif found is None:
-                return
+                return False
             elif _traffic(found) == split or deployments.move(found, split):
-                break
-        found = deployments.get()
-        if found is not None and self.pointer(pointer.case).generation == pointer.generation:
-            deployments.undeploy(self._unused(pointer, found))
+                return True
+            else:
+                raise _Changed
 
     def traffic(self, case: str) -> dict[int, int]:
         found = self._deployments(case).get()
@@ -159,3 +173,7 @@ class VertexEndpoints:
 def _traffic(found: Any) -> Mapping[str, int]:
     """Percent by deployment, without those that have none."""
     return {id: share for id, share in dict(found.traffic_split).items() if share}
+
+
+class _Changed(Exception):
+    """Somebody changed the endpoint since it was looked at."""

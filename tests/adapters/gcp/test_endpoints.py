@@ -326,6 +326,19 @@ def test_a_stale_etag_means_look_again(on: Scene, monkeypatch: pytest.MonkeyPatc
     assert on.server.called(MOVE) == 3
 
 
+def test_an_endpoint_that_changes_at_every_try_is_not_asked_for_ever(on: Scene, monkeypatch: pytest.MonkeyPatch):
+    endpoints = on.endpoints(ready=Patience(first=0.002, longest=0.01, deadline=0.3))
+    on.live(endpoints, champion=1)
+    monkeypatch.setattr(deployments.Deployments, "move", lambda *_: False)
+    with pytest.raises(RunError) as caught:
+        on.live(endpoints, champion=1, challenger=2, split=30)
+    assert str(caught.value) == (
+        f"{endpoints.resource(CASE)}: 'traffic' must follow the pointer. Got 'the endpoint changed at every try'. "
+        "See who changes it, in its activity; the next command moves the traffic."
+    )
+    assert on.split() == {1: 100}
+
+
 def test_the_newest_state_wins_wherever_the_older_one_stood(on: Scene, monkeypatch: pytest.MonkeyPatch):
     slow, fast = on.endpoints(), on.endpoints()
     on.live(slow, champion=1)
