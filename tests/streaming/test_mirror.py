@@ -178,23 +178,26 @@ def test_from_pubsub_to_the_tables(stream: Stream, monkeypatch: pytest.MonkeyPat
     assert copied["live_toy"].num_rows == counts.good - counts.labels
 
 
-def test_it_stops_copying_while_as_many_bytes_wait_as_the_profile_allows(stream: Stream, topic: LogEvents) -> None:
+class Ended(threading.Event):
+    """Ends whoever waits for it."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.set()
+        return True
+
+
+def test_it_stops_copying_while_as_many_bytes_wait_as_the_profile_allows(
+    stream: Stream, topic: LogEvents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mirror, "MOST", 10)
     sent = [event(n, float(n)) for n in range(30)]
-    topic.publish("toy", sent[:20])
-    size = sum(len(message.data) for message in sent[:20])
-    log = Log(stream.log.folder)
-    log.commit("stream", 0)
-    copying = Mirror(topic, Log(log.folder), "toy", "stream", [].append, fail, ahead=size)
-    copying.start()
-    try:
-        until(lambda: log.end == 20)
-        topic.publish("toy", sent[20:])
-        until(lambda: copying._full())
-        assert log.end == 20
-        log.commit("stream", 20)
-        until(lambda: log.end == 30)
-    finally:
-        copying.stop()
+    topic.publish("toy", sent)
+    copying = Mirror(topic, stream.log, "toy", "stream", [].append, fail, ahead=len(sent[0].data) * 15)
+    for done, copied in ((0, 20), (10, 30)):
+        copying._log.commit("stream", done)
+        copying._stopped = Ended()
+        copying._copy()
+        assert stream.log.end == copied
 
 
 def test_a_dead_letter_goes_to_its_topic_too_and_a_second_time_has_the_same_id(

@@ -62,10 +62,12 @@ class Counted:
 
 def view(rows: str, state: str) -> str:
     """The SELECT of the rows that count, over the two tables as SQL names them."""
+    plain = f"SELECT * EXCEPT ({', '.join(OWN)})"
+    # The appended ones apart: only they are compared with each other.
     tokens = f"SELECT name, MAX({TOKEN}) AS counted FROM {state} GROUP BY name"  # noqa: S608  # names by strict pattern
-    own = ", ".join(OWN)
     return (
-        f"SELECT r.* EXCEPT ({own}) FROM {rows} AS r LEFT JOIN ({tokens}) AS s ON s.name = r.{WINDOW} "  # noqa: S608  # as above
-        f"WHERE r.{TOKEN} = IFNULL(s.counted, '') "
-        f"QUALIFY r.{KEY} IS NULL OR ROW_NUMBER() OVER (PARTITION BY r.{WINDOW}, r.{KEY} ORDER BY r.{ROW} DESC) = 1"
+        f"{plain} FROM {rows} WHERE {ROW} < {APPENDED} AND {TOKEN} IN (SELECT {TOKEN} FROM {state}) "  # noqa: S608  # as above
+        f"UNION ALL {plain.replace('*', 'r.*')} FROM {rows} AS r LEFT JOIN ({tokens}) AS s ON s.name = r.{WINDOW} "
+        f"WHERE r.{ROW} >= {APPENDED} AND r.{TOKEN} = IFNULL(s.counted, '') "
+        f"QUALIFY ROW_NUMBER() OVER (PARTITION BY r.{WINDOW}, r.{KEY} ORDER BY r.{ROW} DESC) = 1"
     )
