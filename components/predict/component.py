@@ -18,6 +18,7 @@ def predict(
     score: dsl.Input[dsl.Dataset],
     predictions: dsl.Output[dsl.Dataset],
     table: dsl.Output[lineage.BQTable],
+    gcp_resources: dsl.OutputPath(str),  # type: ignore[valid-type]
 ) -> None:
     from components import present
     from components.predict import task
@@ -31,5 +32,6 @@ def predict(
         champion=champion,
         score=score.path,
         predictions=predictions.path,
+        gcp_resources=gcp_resources,
     )
     present.name_table(table, result.parameters["resource"])

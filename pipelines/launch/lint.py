@@ -15,7 +15,7 @@ import yaml
 from components.core.errors import CaseError
 
 Spec = dict[str, Any]
-OWN_CLOUD_JOBS = ("preprocess",)
+OWN_CLOUD_JOBS = ("preprocess", "predict")
 """The steps that may start a job in the cloud: a Beam job on Dataflow."""
 _YAML_1_1_BOOLEANS = {"n", "y", "yes", "no", "on", "off"}
 _PORTABLE_PLACEHOLDERS = {"pipeline_job_name", "pipeline_task_name"}

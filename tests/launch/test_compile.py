@@ -90,4 +90,5 @@ def test_a_released_step_that_starts_a_job_in_the_cloud_is_told_its_own_image() 
     executors = released.spec("batch")["deploymentSpec"]["executors"]
     having = {name: body["container"]["env"] for name, body in executors.items() if "env" in body["container"]}
     image = released.IMAGES["esteira-pipeline"]
-    assert having == {"exec-preprocess": [{"name": dataflow_graph.IMAGE, "value": image}]}
+    told = [{"name": dataflow_graph.IMAGE, "value": image}]
+    assert having == {"exec-preprocess": told, "exec-predict": told}
