@@ -39,7 +39,7 @@ class EndpointsAddress(Strict):
     """Where the server runs: beside the pointer here, or behind a Vertex endpoint."""
 
     adapter: Literal["local", "google"] = "local"
-    image: str = ""
+    image: str = Field(default="", pattern=r"^(\S+@sha256:[0-9a-f]{64})?$")
     """For Google: the server's image by digest; empty: the release's own."""
     machine: str = Field(default="n1-standard-2", pattern=r"^[a-z][a-z0-9]+(-[a-z0-9]+)+$")
     """For Google: of each replica."""

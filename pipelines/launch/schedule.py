@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,10 +112,11 @@ def only(schedules: Schedules, case: str, name: str) -> Scheduled:
 
 def crontab(file: CaseFile, names: Sequence[str], profile: str, folder: Path) -> list[str]:
     """Lines for this machine's crontab. With a concurrency of 1 a run that is still going keeps the next one out."""
-    lines: list[str] = []
+    lines = ["# CRON_TZ is known to cronie; Debian's cron keeps to the machine's own zone."]
+    esteira = shlex.quote(str(Path(sys.executable).with_name("esteira")))  # cron has a path of its own
     for name in names:
         one = declared(file, name)
-        command = f"esteira run {file.name} {one.pipeline} --profile {shlex.quote(profile)}"
+        command = f"{esteira} run {file.name} {one.pipeline} --profile {shlex.quote(profile)}"
         if one.concurrency == 1:
             command = f"flock -n .esteira/{file.name}.{name}.lock {command}"
         log = f".esteira/{file.name}.{name}.log"

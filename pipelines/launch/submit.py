@@ -72,6 +72,9 @@ def _same_pipeline(spec: Mapping[str, Any], pipeline: str, where: str) -> None:
 
 def _same_case(manifest: Mapping[str, Any], folder: Path, file: CaseFile, where: str) -> None:
     """A release without a case serves every one."""
+    if manifest["case"] not in (None, file.name):
+        remedy = f"Make one of {file.name}: esteira compile {file.name} --images build/digests.json --out {where}"
+        raise CaseError("case", f"be {file.name}", manifest["case"], remedy, where=where)
     for name, digest in digests(folder, file).items():
         released = manifest[name] or digest
         if released != digest:

@@ -52,6 +52,12 @@ def test_what_vertex_reads_lies_in_cloud_storage(port: str) -> None:
     assert rule in str(caught.value)
 
 
+@pytest.mark.parametrize("image", ["server:latest", "server@sha256:12", f"server@sha256:{'a' * 64} b"])
+def test_the_servers_image_is_named_by_digest(image: str) -> None:
+    with pytest.raises(CaseError, match=r"'endpoints\.image' must"):
+        Profile.from_json(json.dumps({"endpoints": {"image": image}}))
+
+
 @pytest.mark.parametrize("at", ["", "sqlite:///mlflow.db", "mlflow.example:5000"])
 def test_an_mlflow_registry_is_a_server(at: str) -> None:
     with pytest.raises(CaseError, match=r"must name the MLflow server in registry.at, as http\(s\)://…\. Got"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -135,9 +136,11 @@ def test_schedules_need_blobs_that_the_tasks_reach(on_vertex: Desk) -> None:
 def test_the_crontab_holds_a_line_that_a_shell_can_run(on_vertex: Desk, tmp_path: Path) -> None:
     says(on_vertex, nightly=NIGHTLY, often={"cron": "*/30 * * * *", "concurrency": 2, "paused": True})
     shown = on_vertex.give("schedule", "show", "cases/flights", "--crontab").output.splitlines()
+    assert shown.pop(0) == "# CRON_TZ is known to cronie; Debian's cron keeps to the machine's own zone."
     assert shown[:2] == ["# flights nightly", "CRON_TZ=Europe/Lisbon"]
     assert shown[2].startswith(f"0 4 * * * cd {shlex.quote(str(on_vertex.folder))} && mkdir -p .esteira && flock -n ")
-    assert "esteira run flights batch --profile local" in shown[2]
+    esteira = Path(sys.executable).with_name("esteira")
+    assert f"{esteira} run flights batch --profile local" in shown[2]
     assert shown[3:5] == ["# flights often: paused", "CRON_TZ=UTC"]
     assert shown[5].startswith("# 0,30 * * * * cd ")
     assert "flock" not in shown[5]
@@ -145,8 +148,8 @@ def test_the_crontab_holds_a_line_that_a_shell_can_run(on_vertex: Desk, tmp_path
     fake.parent.mkdir()
     fake.write_text("#!/bin/sh\necho ran $*\n")
     fake.chmod(0o755)
-    command = shown[2].removeprefix("0 4 * * * ").replace(r"\%", "%")
-    subprocess.run(["/bin/sh", "-c", command], env={"PATH": f"{fake.parent}:/usr/bin:/bin"}, check=True)
+    command = shown[2].removeprefix("0 4 * * * ").replace(r"\%", "%").replace(str(esteira), str(fake))
+    subprocess.run(["/bin/sh", "-c", command], env={"PATH": "/usr/bin:/bin"}, check=True)
     log = on_vertex.folder / ".esteira" / "flights.nightly.log"
     assert log.read_text() == "ran run flights batch --profile local\n"
 

@@ -357,6 +357,15 @@ def test_a_release_of_another_state_of_the_case_is_refused(on_vertex: Desk) -> N
     assert nothing_made(on_vertex)
 
 
+def test_a_release_of_another_case_is_refused(on_vertex: Desk) -> None:
+    path = on_vertex.folder / "release" / "manifest.json"
+    path.write_text(path.read_text().replace('"case": "flights"', '"case": "houses"'))
+    result = on_vertex.submit()
+    assert isinstance(result.exception, CaseError)
+    assert "'case' must be flights. Got 'houses'. Make one of flights: esteira compile flights" in str(result.exception)
+    assert nothing_made(on_vertex)
+
+
 def test_a_region_without_the_service_is_refused(on_vertex: Desk) -> None:
     at = {
         "project": PROJECT,
