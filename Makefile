@@ -57,7 +57,7 @@ servers: .tools/prism .tools/fake-gcs-server $(VENVS)/bqemulator/.stamp $(VENVS)
 	STORAGE_EMULATOR_HOST=http://127.0.0.1:$(GCS_PORT) PYTHONPATH=$(CURDIR) $(VENVS)/dev/bin/python -m tests.servers.google $(VERTEX_PORT) \
 	  >.tools/run/vertex.log 2>&1 & echo $$! >.tools/run/vertex.pid
 	rm -rf .tools/run/mlflow && mkdir .tools/run/mlflow
-	set -m; MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(VENVS)/bench-mlflow/bin/python -m mlflow server --host 127.0.0.1 --port $(MLFLOW_PORT) --workers 1 \
+	set -m; MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_SQLALCHEMYSTORE_POOL_SIZE=64 $(VENVS)/bench-mlflow/bin/python -m mlflow server --host 127.0.0.1 --port $(MLFLOW_PORT) --workers 1 \
 	  --backend-store-uri sqlite:///$(CURDIR)/.tools/run/mlflow/mlflow.db --artifacts-destination $(CURDIR)/.tools/run/mlflow/artifacts \
 	  >.tools/run/mlflow.log 2>&1 & echo $$! >.tools/run/mlflow.pid
 	for port in $(PRISM_PORT) $(PUBSUB_PORT) $(GCS_PORT) $(BIGQUERY_PORT) $(BIGQUERY_READ_PORT) $(VERTEX_PORT) $(MLFLOW_PORT); do \

@@ -27,6 +27,11 @@ class Refused(Exception):
         super().__init__(told)
         self.status, self.code, self.told = status, code, told
 
+    @property
+    def busy(self) -> bool:
+        """Also where every connection to its database is taken, which MLflow calls the caller's fault."""
+        return self.status in _BUSY or "QueuePool limit" in self.told
+
 
 class Calls:
     """Of the server at `address`, http(s)://…."""
@@ -80,16 +85,14 @@ class Calls:
     def transient(self, error: Exception) -> bool:
         """Whether the same call may succeed later; it may also have succeeded already."""
         failed = self._requests.exceptions
-        return isinstance(error, failed.ConnectionError | failed.Timeout) or (
-            isinstance(error, Refused) and error.status in _BUSY
-        )
+        return isinstance(error, failed.ConnectionError | failed.Timeout) or (isinstance(error, Refused) and error.busy)
 
     def translated(self, error: Exception, about: str) -> EsteiraError | None:
         """The error as ours; None for what the caller is to understand."""
         if isinstance(error, Refused):
             if error.code in ("RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS"):
                 return None
-            if error.status not in _BUSY:
+            if not error.busy:
                 return self._refusal(error, about)
         elif not isinstance(error, self._requests.exceptions.RequestException):
             return None

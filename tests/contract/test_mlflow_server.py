@@ -140,6 +140,13 @@ def refusal(status: int, body: Any, root: Path) -> tuple[EsteiraError, Server]:
             "'MLflow' must answer. Got 'busy'. See that the server runs, and run it again: nothing is done twice.",
         ),
         (
+            400,
+            {"error_code": "BAD_REQUEST", "message": "QueuePool limit of size 5 overflow 10 reached"},
+            RunError,
+            "'MLflow' must answer. Got 'QueuePool limit of size 5 overflow 10 reached'. "
+            "See that the server runs, and run it again: nothing is done twice.",
+        ),
+        (
             429,
             {"message": "slow down"},
             RunError,

@@ -59,10 +59,9 @@ def test_what_is_out_of_range_or_read_differently_somewhere_is_refused(text: str
 
 def test_the_case_names_the_key_the_rule_and_the_value() -> None:
     with pytest.raises(CaseError) as caught:
-        case.validate(case.Operations, {"schedules": {"nightly": {"cron": "61 4 * * *"}}}, where="case.yaml")
+        case.validate(case.Schedule, {"cron": "61 4 * * *"}, where="case.yaml")
     assert str(caught.value) == (
-        "case.yaml: 'schedules.nightly.cron' must have its minute from 0 to 59: '61' is not. "
-        "Got '61 4 * * *'. Mend this key."
+        "case.yaml: 'cron' must have its minute from 0 to 59: '61' is not. Got '61 4 * * *'. Mend this key."
     )
 
 

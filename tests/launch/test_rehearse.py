@@ -28,16 +28,23 @@ def test_a_second_rehearsal_is_refused_and_leaves_the_first_ones_folder(tmp_path
     )
 
 
-@pytest.mark.parametrize("port", ["blobs", "tables", "registry", "endpoints"])
-def test_a_profile_of_the_cloud_is_refused_before_anything_is_there(tmp_path: Path, port: str) -> None:
-    vertex = {"project": "my-project", "region": "europe-west1", "pipeline_root": "gs://my-bucket/runs"}
-    at = {"at": "gs://my-bucket/esteira"} if port in ("blobs", "tables") else {}
-    sections = {port: {"adapter": "google"} | at, "vertex": vertex}
-    profile = Profile.model_validate({"root": str(tmp_path / "root"), **sections})
+@pytest.mark.parametrize(
+    ("port", "adapter", "at"),
+    [
+        ("blobs", "google", "gs://my-bucket/esteira"),
+        ("tables", "google", "my-project.esteira"),
+        ("registry", "mlflow", "http://127.0.0.1:5000"),
+    ],
+)
+def test_a_profile_of_the_cloud_is_refused_before_anything_is_there(
+    tmp_path: Path, port: str, adapter: str, at: str
+) -> None:
+    section = {"adapter": adapter, "at": at}
+    profile = Profile.model_validate({"root": str(tmp_path / "root"), port: section})
     with pytest.raises(CaseError) as caught, own_folder(profile, "toy"):
         pass
     assert str(caught.value) == (
-        f"profile: '{port}.adapter' must be local for a rehearsal: it changes nothing elsewhere. Got 'google'. "
+        f"profile: '{port}.adapter' must be local for a rehearsal: it changes nothing elsewhere. Got '{adapter}'. "
         "Take a local profile."
     )
     assert not (tmp_path / "root").exists()
