@@ -112,7 +112,7 @@ def only(schedules: Schedules, case: str, name: str) -> Scheduled:
 
 def crontab(file: CaseFile, names: Sequence[str], profile: str, folder: Path) -> list[str]:
     """Lines for this machine's crontab. With a concurrency of 1 a run that is still going keeps the next one out."""
-    lines = ["# CRON_TZ is known to cronie; Debian's cron keeps to the machine's own zone."]
+    lines = ["# CRON_TZ is known to cronie; Debian's cron keeps to the machine's own zone."] if names else []
     esteira = shlex.quote(str(Path(sys.executable).with_name("esteira")))  # cron has a path of its own
     for name in names:
         one = declared(file, name)
