@@ -31,6 +31,14 @@ def pytest_runtest_makereport(
     return report
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """xdist keeps a group on one worker by its name in the test's id; where pytest does not let it, nothing says so."""
+    if getattr(session.config.option, "loadgroup", False):
+        lost = [i.nodeid for i in session.items if i.get_closest_marker("xdist_group") and "@" not in i.nodeid]
+        if lost:
+            raise pytest.UsageError(f"pytest-xdist lost the groups of {len(lost)} tests: {lost[0]}")
+
+
 @pytest.fixture(scope="session")
 def flights_data() -> Path:
     """The folder of the real tables; `make data` unpacks them."""

@@ -15,8 +15,13 @@ from tritonclient.utils import InferenceServerException
 from tests.serving.conftest import TOKEN, Server
 
 pytestmark = pytest.mark.slow
-HEADERS = {"Authorization": f"Bearer {TOKEN}"}
 X, Z, KIND = [1.0, float("nan"), -2.5], [0.0, 0.5, 1.0], ["p", "", "qé"]
+
+
+@pytest.fixture
+def headers() -> dict[str, str]:
+    """Of one request: the client writes into them."""
+    return {"Authorization": f"Bearer {TOKEN}"}
 
 
 @pytest.fixture
@@ -47,9 +52,9 @@ def expected(server: Server) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("shape", [(3,), (3, 1)])
 @pytest.mark.parametrize("dtype", ["FP64", "FP32"])
 def test_tritonclient_with_its_defaults_gets_what_vertex_gets(
-    standing: Server, client: InferenceServerClient, dtype: str, shape: tuple[int, ...]
+    standing: Server, client: InferenceServerClient, headers: dict[str, str], dtype: str, shape: tuple[int, ...]
 ):
-    found = client.infer("toy", tensors(dtype, shape=shape), request_id="mine", headers=HEADERS)
+    found = client.infer("toy", tensors(dtype, shape=shape), request_id="mine", headers=headers)
     like = expected(standing)
     np.testing.assert_array_equal(found.as_numpy("score"), [np.nan if p["score"] is None else p["score"] for p in like])
     assert found.as_numpy("decision").tolist() == [p["decision"].encode() for p in like]
@@ -58,7 +63,7 @@ def test_tritonclient_with_its_defaults_gets_what_vertex_gets(
     assert (response["id"], response["model_name"], response["model_version"]) == ("mine", "toy", "1")
 
 
-def test_tensors_and_answers_may_be_json(client: InferenceServerClient, standing: Server):
+def test_tensors_and_answers_may_be_json(client: InferenceServerClient, standing: Server, headers: dict[str, str]):
     rows = [{"x": 1.0, "z": 0.25, "kind": "p"}, {"x": -1.0, "z": 0.0, "kind": ""}]
     made = []
     for name in ("x", "z", "kind"):
@@ -67,7 +72,7 @@ def test_tensors_and_answers_may_be_json(client: InferenceServerClient, standing
         tensor.set_data_from_numpy(values, binary_data=False)
         made.append(tensor)
     wanted = [InferRequestedOutput("decision", binary_data=False), InferRequestedOutput("score", binary_data=True)]
-    found = client.infer("toy", made, outputs=wanted, headers=HEADERS)
+    found = client.infer("toy", made, outputs=wanted, headers=headers)
     assert found.as_numpy("decision").tolist() == ["1", "0"]
     assert found.as_numpy("score").tolist() == [p["score"] for p in standing.predict(*rows).json()["predictions"]]
     assert found.as_numpy("probabilities") is None
@@ -90,17 +95,19 @@ def test_tritonclient_sees_state_and_metadata(client: InferenceServerClient):
     ]
 
 
-def test_tritonclient_shows_what_was_refused(client: InferenceServerClient):
+def test_tritonclient_shows_what_was_refused(client: InferenceServerClient, headers: dict[str, str]):
     with pytest.raises(InferenceServerException, match="inputs: 'kind' must be given as a tensor"):
-        client.infer("toy", tensors()[:2], headers=HEADERS)
+        client.infer("toy", tensors()[:2], headers=headers)
     with pytest.raises(InferenceServerException, match="'version' must be one of"):
-        client.infer("toy", tensors(), model_version="9", headers=HEADERS)
+        client.infer("toy", tensors(), model_version="9", headers=headers)
     with pytest.raises(InferenceServerException, match="'authorization' must be Bearer"):
         client.infer("toy", tensors())
 
 
-def test_what_a_binary_request_held_is_in_the_log(standing: Server, client: InferenceServerClient):
-    client.infer("toy", tensors(), request_id="logged", headers=HEADERS)
+def test_what_a_binary_request_held_is_in_the_log(
+    standing: Server, client: InferenceServerClient, headers: dict[str, str]
+):
+    client.infer("toy", tensors(), request_id="logged", headers=headers)
     standing.until(lambda: bool(standing.logged(id="logged")))
     (line,) = standing.logged(id="logged")
     assert line["inputs"] == [
