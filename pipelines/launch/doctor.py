@@ -59,6 +59,8 @@ def _elsewhere(profile: Profile, case: str, operations: Operations | None) -> It
 
     for name, address in profile.emulators.variables().items():
         yield _listens(name, address)
+    if profile.jobs.runner == "PortableRunner" and (service := profile.jobs.options.get("job_endpoint")):
+        yield _listens("Beam's job service", str(service))
     if doctor_google.wanted(profile):
         yield from doctor_google.checks(profile, case, operations)
     elif not doctor_needs.services(profile):
@@ -95,13 +97,13 @@ def _runs(profile: Profile, target: str) -> Runs:
 
 
 def _listens(name: str, address: str) -> Check:
-    """Whether anybody takes a connection there."""
-    host, _, port = address.rpartition("/")[2].rpartition(":")
+    """Whether anybody takes a connection at host:port or http://host:port."""
     try:
-        with socket.create_connection((host, int(port)), timeout=3):
-            return Check(name, "ok", address)
+        place = urllib.parse.urlsplit(address if "://" in address else f"//{address}")
+        with socket.create_connection((place.hostname, place.port or 80), timeout=2):
+            return Check(name, "ok", f"{address} answers")
     except (OSError, ValueError) as error:
-        return Check(name, "broken", f"{address}: {error}", "start it, as `make servers` does")
+        return Check(name, "broken", f"{address} does not answer: {error}", "start it, as `make servers` does")
 
 
 def _platform() -> Check:
@@ -200,7 +202,7 @@ def _engine() -> Check:
 
 def _variable(name: str, without: str) -> Check:
     value = os.environ.get(name)
-    return Check(name, "ok", value) if value else Check(name, "missing", "not set", without)
+    return _listens(name, value) if value else Check(name, "missing", "not set", without)
 
 
 def _credentials() -> Check:

@@ -93,6 +93,32 @@ def test_a_webhook_of_a_variable_is_looked_at_and_never_told(
     assert (check.level, "hunter2" in check.found) == ("broken", False)
 
 
+def test_an_emulator_that_a_variable_names_is_asked(
+    profile: Profile, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", server)
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", "127.0.0.1:1")
+    checks = {check.name: check for check in doctor._elsewhere(profile, "", None)}
+    storage, pubsub = checks["STORAGE_EMULATOR_HOST"], checks["PUBSUB_EMULATOR_HOST"]
+    assert (storage.level, storage.found) == ("ok", f"{server} answers")
+    assert pubsub.level == "broken"
+    assert pubsub.found.startswith("127.0.0.1:1 does not answer: ")
+    assert pubsub.without == "start it, as `make servers` does"
+
+
+def test_beams_job_service_is_asked(tmp_path: Path, server: str) -> None:
+    place = server.removeprefix("http://").rstrip("/")
+    jobs = {"runner": "PortableRunner", "options": {"job_endpoint": place}}
+    made = Profile.model_validate({"root": str(tmp_path), "jobs": jobs})
+    checks = {check.name: check for check in doctor._elsewhere(made, "", None)}
+    assert (checks["Beam's job service"].level, checks["Beam's job service"].found) == ("ok", f"{place} answers")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:port", "http://[broken"])
+def test_what_is_no_address_does_not_answer(address: str) -> None:
+    assert doctor._listens("it", address).level == "broken"
+
+
 def test_no_engine_for_containers_is_only_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere")
     check = doctor._engine()
