@@ -12,6 +12,8 @@ from typing import Any
 Block = dict[str, Any]
 MAX_POINTS = 200
 Number = float | int
+UNCHANGED = "Unchanged"
+"""A verdict's word where the model is the champion itself."""
 
 
 def finite(value: Number | None) -> float | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from components.core.blocks import Block
+from components.core.blocks import UNCHANGED, Block
 from components.core.page import markup
 from components.core.page.drawn import draw
 from components.core.page.markup import anchor, badge, glyph, kind, tag
@@ -67,7 +67,7 @@ def _document(title: str, head: str, items: Sequence[str], body: str) -> str:
 
 def _head(record: RunRecord, steps: Sequence[StepRecord]) -> str:
     name = tag("h1", tag("bdi", escape(record.case)), " ", tag("small", escape(record.pipeline)))
-    gate = [badge("done", "Model accepted") if ok else badge("failed", "Model refused") for ok in _gates(steps)[:1]]
+    gate = [_gate(block) for block in _gates(steps)[:1]]
     ends = span(record)
     job = [tag("code", escape(record.job)), escape(moment(ends[0] if ends else record.started))]
     if record.bundle:
@@ -89,9 +89,14 @@ def _outcome(steps: Sequence[StepRecord]) -> tuple[State, str]:
     return ("not started", "Incomplete") if "not started" in states else ("done", "Succeeded")
 
 
-def _gates(steps: Sequence[StepRecord]) -> list[bool]:
-    blocks = [b for s in steps for b in _blocks(s) if isinstance(b, dict)]
-    return [bool(b.get("accepted")) for b in blocks if b.get("type") == "verdict"]
+def _gates(steps: Sequence[StepRecord]) -> list[Block]:
+    return [b for s in steps for b in _blocks(s) if isinstance(b, dict) and b.get("type") == "verdict"]
+
+
+def _gate(verdict: Block) -> str:
+    if verdict.get("said") == UNCHANGED:
+        return badge("reused", "Champion unchanged")
+    return badge("done", "Model accepted") if verdict.get("accepted") else badge("failed", "Model refused")
 
 
 def _blocks(step: StepRecord) -> list[Any]:

@@ -85,7 +85,7 @@ def _interval(estimate: Estimate) -> list[float | None]:
 def report(found: Findings) -> list[Block]:
     """The blocks of the page: the verdict first, then why."""
     return [
-        blocks.verdict(found.verdict.accepted, found.verdict.reasons),
+        blocks.verdict(found.verdict.accepted, found.verdict.reasons, said=_said(found)),
         _metrics(found),
         *_differences(found),
         *_slices(found),
@@ -93,6 +93,10 @@ def report(found: Findings) -> list[Block]:
         *_importance(found),
         _baselines(found),
     ]
+
+
+def _said(found: Findings) -> str:
+    return blocks.UNCHANGED if found.verdict.unchanged else ""
 
 
 def _row(name: str, estimate: Estimate, **more: object) -> dict[str, object]:

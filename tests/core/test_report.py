@@ -196,6 +196,20 @@ def test_whether_there_is_drift_is_answered(drift: str, shown: str) -> None:
     assert f"Drift{shown}says monitor" in text
 
 
+@pytest.mark.parametrize(
+    ("accepted", "said", "pill"),
+    [
+        (True, "", "Model accepted"),
+        (False, "", "Model refused"),
+        (True, blocks.UNCHANGED, "Champion unchanged"),
+    ],
+)
+def test_the_head_tells_a_champion_left_as_it_was_from_an_accepted_model(accepted: bool, said: str, pill: str) -> None:
+    step = StepRecord("evaluate", "done", report={"blocks": [blocks.verdict(accepted, [], said=said)]})
+    text = Page(report.render(RunRecord("job", "batch", "case", ("evaluate",), {"evaluate": step}))).text
+    assert [words for words in ("Model accepted", "Model refused", "Champion unchanged") if words in text] == [pill]
+
+
 @pytest.mark.parametrize(("accepted", "said"), [(True, "Promoted"), (False, "Aborted")])
 def test_a_verdict_says_its_own_word(accepted: bool, said: str) -> None:
     assert said in Page(report.page("t", [blocks.verdict(accepted, [], said=said)])).text

@@ -98,8 +98,10 @@ def test_the_champion_itself_is_unchanged(world: Maker) -> None:
     here = world("binary", gate={"floors": {"roc_auc": 1.0}})
     folder = here.model(GOOD["binary"])
     version = here.promote(folder)
-    found = verdict(here.run(folder))
+    result = here.run(folder)
+    found = verdict(result)
     assert (found["accepted"], found["unchanged"]) == (True, True)
+    assert result.report["blocks"][0]["said"] == "Unchanged"
     assert found["reasons"] == [f"The model is the champion itself, version {version}: nothing changes."]
 
 
