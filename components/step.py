@@ -16,7 +16,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from types import FrameType
@@ -54,6 +54,8 @@ class Result:
     metrics: Mapping[str, float] = field(default_factory=dict)
     report: Mapping[str, Any] = field(default_factory=dict)
     reused: bool = False
+    aside: str = ""
+    """Follows the summary, and concerns this run alone: whoever reuses the result does not repeat it."""
 
 
 class Context:
@@ -211,7 +213,7 @@ def _worked(context: Context, work: Callable[[Context], Result], key: str | None
     result = work(context)
     made = {name: {"path": os.fspath(p.resolve()), "manifest": _named(p)} for name, p in context.outputs.items()}
     if key is not None:
-        entry = {"outputs": made, "result": asdict(result)}
+        entry = {"outputs": made, "result": asdict(replace(result, aside=""))}
         context.ports.blobs.write(reuse_path(key), json.dumps(entry, allow_nan=False).encode())
     return result
 
@@ -295,7 +297,7 @@ def _ended(name: str, started: float, result: Result) -> StepRecord:
         peak_memory(),
         result.rows_in,
         result.rows_out,
-        result.summary,
+        f"{result.summary}; {result.aside}" if result.aside else result.summary,
         result.parameters,
         result.metrics,
         result.report,

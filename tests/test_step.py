@@ -8,6 +8,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,22 @@ def test_an_equal_step_of_another_run_is_reused_and_its_output_copied(
     assert result.parameters == {"word": "x"}
     assert record(launch).state == "reused"
     assert artifacts.verify(tmp_path / "second") == artifacts.verify(tmp_path / "first")
+
+
+def test_what_concerns_one_run_alone_is_not_repeated_by_a_reuse(
+    make_launch: Maker, given: Path, tmp_path: Path
+) -> None:
+    first, second = make_launch(job="one"), make_launch(job="two")
+
+    class Aside(Work):
+        def __call__(self, context: Context) -> Result:
+            return replace(super().__call__(context), aside="not tracked: no server")
+
+    work = Aside()
+    perform(first, work, given, tmp_path / "first")
+    perform(second, work, given, tmp_path / "second")
+    assert work.runs == 1
+    assert [record(launch).summary for launch in (first, second)] == ["copied; not tracked: no server", "copied"]
 
 
 def test_a_changed_input_a_changed_parameter_and_what_lies_outside_miss(

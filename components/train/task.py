@@ -86,9 +86,9 @@ def _publish(context: step.Context, data: Data, fitted: Fitted, trials: list[Tri
     files += [artifacts.write_file(root, ONNX, onnx)] if onnx else []
     files += [_baseline(root, data, scored), *_bundle(context, root)]
     artifacts.publish(root, "model", files=files, info={"identity": described.identity})
-    logged = _log(context, described, trials)
+    untracked = _log(context, described, trials)
     main = model.main_metric()
-    shown = f"{main} {described.metrics[main]:.4f} on {len(data.validation):,} validation rows{logged}"
+    shown = f"{main} {described.metrics[main]:.4f} on {len(data.validation):,} validation rows"
     return step.Result(
         rows_in=len(data.train) + len(data.validation),
         rows_out=len(data.train),
@@ -96,6 +96,7 @@ def _publish(context: step.Context, data: Data, fitted: Fitted, trials: list[Tri
         parameters={"identity": described.identity},
         metrics=dict(described.metrics),
         report={"blocks": show.report(data, described, scored, proof, trials, main)},
+        aside=untracked,
     )
 
 
@@ -185,7 +186,7 @@ def _bundle(context: step.Context, root: Path) -> list[File]:
 
 
 def _log(context: step.Context, described: Model, trials: list[Trial]) -> str:
-    """Logs the training; what to add to the summary where that failed, for a tracking server decides nothing."""
+    """Logs the training; what to say beside the summary where that failed, for a tracking server decides nothing."""
     parameters: Mapping[str, object] = {"estimator": described.estimator, **described.parameters}
     if described.threshold is not None:
         parameters = {**parameters, "threshold": described.threshold}
@@ -201,7 +202,7 @@ def _log(context: step.Context, described: Model, trials: list[Trial]) -> str:
         )
     except EsteiraError as error:
         context.say(str(error))
-        return "; not tracked: " + str(error)
+        return f"not tracked: {error}"
     if address:
         context.say(f"tracked as {address}")
     return ""

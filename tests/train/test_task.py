@@ -233,7 +233,7 @@ def test_a_tracking_server_that_is_down_does_not_fail_the_training(make_case: Ma
     launch = make_case(tracking={"adapter": "mlflow", "at": "http://127.0.0.1:9"})
     result, root = train(launch)
     assert artifacts.verify(root, "model").kind == "model"
-    assert "; not tracked: 'tracking' must take a run at http://127.0.0.1:9." in result.summary
+    assert result.aside.startswith("not tracked: 'tracking' must take a run at http://127.0.0.1:9.")
 
 
 SCRIPT = """
