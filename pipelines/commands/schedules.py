@@ -96,19 +96,32 @@ def schedule_show(
     to: Annotated[str, typer.Option("--to", help="vertex or kubeflow; none: what the case says.")] = "",
     crontab: Annotated[bool, typer.Option("--crontab", help="The lines for this machine's crontab.")] = False,
     profile: ProfileName = "local",
+    as_json: Json = False,
 ) -> None:
     """Show what the case says of its schedules, or what a target has."""
+    from components.core.errors import CaseError
     from pipelines.launch import scheduling
 
     if to and not crontab:
-        found = scheduling.shown(case, name, to, profile)
-        echo_json(found)
+        _show_there(case, name, to, profile, as_json=as_json)
         return
+    if as_json:
+        raise CaseError("--json", "be with --to", "none" if not to else "--crontab", "Name the target.")
     lines = scheduling.said(case, name, profile, crontab=crontab)
     if not lines:
         typer.echo(f"{case} has no schedules: add them to case.yaml", err=True)
     for line in lines:
         typer.echo(line)
+
+
+def _show_there(case: str, name: str | None, to: str, profile: str, *, as_json: bool) -> None:
+    from pipelines.launch import scheduling, tables
+
+    called, found = scheduling.shown(case, name, to, profile)
+    if as_json:
+        echo_json([asdict(one) for one in found])
+    else:
+        tables.schedules_whole(called, found, to)
 
 
 @app.command("pause")

@@ -66,13 +66,23 @@ def _of(schedules: Schedules, wanted: Plan, there: Sequence[Scheduled]) -> Itera
         yield Step("create", wanted.name, _told(wanted), lambda: schedules.create(wanted))
         return
     first = there[0]
-    changes = list(_changes(first, wanted))
+    changes, state = list(_changes(first, wanted)), _state(first, wanted)
     if changes:
+        changes += [state] if state else []
         yield Step("update", wanted.name, "; ".join(changes), lambda: schedules.update(first, wanted))
-    elif first.paused != wanted.paused:
+    elif state:
         verb = "pause" if wanted.paused else "resume"
         do = schedules.pause if wanted.paused else schedules.resume
-        yield Step(verb, wanted.name, "", lambda: do(first))
+        yield Step(verb, wanted.name, state, lambda: do(first))
+
+
+def _state(there: Scheduled, wanted: Plan) -> str:
+    """Where somebody has paused or resumed it there: that the case takes it back."""
+    if there.paused == wanted.paused:
+        return ""
+    if wanted.paused:
+        return "active -> paused, as the case says"
+    return f"paused -> active; schedules.{wanted.name}.paused: true in the case keeps it paused"
 
 
 def _changes(there: Scheduled, wanted: Plan) -> Iterator[str]:

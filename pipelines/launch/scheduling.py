@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from components.adapters.connect import Connected
 from components.adapters.runs import Asked, Plan, Scheduled, Schedules, display_name
@@ -116,14 +115,14 @@ def listed(case: str, to: str, profile: str) -> tuple[str, list[Scheduled]]:
     return name, found.list(name)
 
 
-def shown(case: str, name: str | None, to: str, profile: str) -> list[dict[str, Any]]:
-    """The schedules on the target whole, or the ones of one name. Raises CaseError where there is none of it."""
+def shown(case: str, name: str | None, to: str, profile: str) -> tuple[str, list[Scheduled]]:
+    """As `listed`, or the ones of one name. Raises CaseError where there is none of it."""
     called, found = listed(case, to, profile)
     if name is not None:
         found = [one for one in found if one.display_name == display_name(called, name)]
         if not found:
             raise CaseError("SCHEDULE", f"be one of {called} on {to}", name, "See `esteira schedule list`.")
-    return [asdict(one) for one in found]
+    return called, found
 
 
 def said(case: str, name: str | None, profile: str, *, crontab: bool) -> list[str]:

@@ -163,13 +163,38 @@ def cloud_runs(found: Sequence[Run], on: str) -> None:
 def schedules(case: str, found: Sequence[Scheduled], on: str) -> None:
     """One row per schedule of a cloud."""
     if not found:
-        _out().print(f"{case} has no schedule on {on}: esteira schedule apply {case} --to {on}")
+        _no_schedule(case, on)
         return
     result = _table("schedule", "pipeline", "cron", "time zone", "next (UTC)", "state", "id")
     for one in found:
         state = "paused" if one.paused else "active"
         result.add_row(one.name, one.pipeline, one.cron, one.time_zone, _when(one.next), state, one.id)
     _out().print(result)
+
+
+def _no_schedule(case: str, on: str) -> None:
+    _out().print(f"{case} has no schedule on {on}: esteira schedule apply {case} --to {on}")
+
+
+def schedules_whole(case: str, found: Sequence[Scheduled], on: str) -> None:
+    """Each schedule of a cloud, a line per fact; what it hands to a run is in --json."""
+    if not found:
+        _no_schedule(case, on)
+    for one in found:
+        facts = {
+            "pipeline": one.pipeline,
+            "cron": one.cron,
+            "time zone": one.time_zone,
+            "concurrency": str(one.concurrency),
+            "state": "paused" if one.paused else "active",
+            "next (UTC)": _when(one.next),
+            "made (UTC)": _when(one.created),
+            "id": one.id,
+            "console": one.address,
+            "bundle": one.about.get("bundle", ""),
+        }
+        lines = [one.name, *(f"  {name:<12} {value}" for name, value in facts.items() if value)]
+        _out().print(Text("\n".join(lines)), soft_wrap=True)
 
 
 def replayed(sent: Mapping[str, Any]) -> None:

@@ -100,7 +100,7 @@ def test_a_look_at_the_difference_changes_nothing(target: Target) -> None:
             {"asked": Asked("predict", "flights", "", released.spec("predict"), ARGUMENTS)},
             "update  nightly: pipeline batch -> predict",
         ),
-        ({"paused": True}, "pause   nightly"),
+        ({"paused": True}, "pause   nightly: active -> paused, as the case says"),
     ],
 )
 def test_a_change_of_the_case_is_told_and_made(target: Target, change: dict[str, Any], told: str) -> None:
@@ -116,7 +116,8 @@ def test_a_paused_schedule_stays_paused_when_it_is_updated_and_goes_on_when_the_
     assert [one.paused for one in target.schedules.list("flights")] == [True]
     target.apply(replace(PLAN, paused=True, cron="1 1 * * *"))
     assert [one.paused for one in target.schedules.list("flights")] == [True]
-    assert target.apply(replace(PLAN, cron="1 1 * * *")) == ["resume  nightly"]
+    (told,) = target.apply(replace(PLAN, cron="1 1 * * *"))
+    assert told.startswith("resume  nightly: paused -> active; ")
     assert [one.paused for one in target.schedules.list("flights")] == [False]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import subprocess
 import sys
@@ -62,7 +63,6 @@ def test_a_schedule_is_created_shown_paused_resumed_updated_and_deleted(on_verte
     listed = give(on_vertex, "list").output
     assert "nightly" in listed
     assert "Europe/Lisbon" in listed
-    assert '"name"' not in give(on_vertex, "show", "nightly").output
     (kept,) = on_vertex.service.schedules.values()
     for verb, state in (("pause", "PAUSED"), ("resume", "ACTIVE")):
         assert f"nightly {verb}d: https://" in give(on_vertex, verb, "nightly").output
@@ -75,6 +75,51 @@ def test_a_schedule_is_created_shown_paused_resumed_updated_and_deleted(on_verte
     assert give(on_vertex, "update", "nightly").output == "nightly is as the case says\n"
     assert "deleted" in give(on_vertex, "delete", "nightly").output
     assert on_vertex.service.schedules == {}
+
+
+def test_a_pause_that_the_case_takes_back_is_told_before_it_is(on_vertex: Desk) -> None:
+    says(on_vertex, nightly=NIGHTLY)
+    give(on_vertex, "apply")
+    give(on_vertex, "pause", "nightly")
+    (kept,) = on_vertex.service.schedules.values()
+    resumed = "paused -> active; schedules.nightly.paused: true in the case keeps it paused\n"
+    assert give(on_vertex, "apply", "--dry-run").output == f"resume  nightly: {resumed}"
+    says(on_vertex, nightly=NIGHTLY | {"cron": "30 4 * * *"})
+    told = give(on_vertex, "apply", "--dry-run").output
+    assert told == f"update  nightly: cron 0 4 * * * -> 30 4 * * *; {resumed}"
+    assert kept.state.name == "PAUSED"
+    assert give(on_vertex, "apply").output == told + "done\n"
+    assert kept.state.name == "ACTIVE"
+    says(on_vertex, nightly=NIGHTLY | {"cron": "30 4 * * *", "paused": True})
+    assert give(on_vertex, "apply").output == "pause   nightly: active -> paused, as the case says\ndone\n"
+    assert kept.state.name == "PAUSED"
+
+
+def test_what_a_target_has_is_shown_for_people_and_as_json(on_vertex: Desk) -> None:
+    says(on_vertex, nightly=NIGHTLY)
+    give(on_vertex, "apply")
+    (id,) = on_vertex.service.schedules
+    shown = give(on_vertex, "show", "nightly").output.splitlines()
+    assert shown[0] == "nightly"
+    for line in (
+        "  pipeline     batch",
+        "  cron         0 4 * * *",
+        "  time zone    Europe/Lisbon",
+        "  state        active",
+    ):
+        assert line in shown
+    assert f"  id           {id}" in shown
+    assert "{" not in "".join(shown)
+    (found,) = json.loads(give(on_vertex, "show", "nightly", "--json").output)
+    assert (found["id"], found["cron"], found["paused"]) == (id, "0 4 * * *", False)
+    assert set(found["about"]) > {"bundle", "profile"}
+
+
+def test_json_is_of_what_a_target_has(on_vertex: Desk) -> None:
+    says(on_vertex, nightly=NIGHTLY)
+    result = on_vertex.give("schedule", "show", "cases/flights", "--json")
+    assert isinstance(result.exception, CaseError)
+    assert str(result.exception).startswith("'--json' must be with --to. Got ")
 
 
 def test_what_a_schedule_starts_is_listed_as_the_cases_and_a_manual_run_touches_no_schedule(on_vertex: Desk) -> None:
