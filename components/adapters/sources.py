@@ -1,14 +1,15 @@
-"""Sources by their address: BigQuery's tables and queries, and files for everything else."""
+"""Sources by their address: BigQuery's tables and queries, objects in Cloud Storage, files for everything else."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import IO
 
 from components.adapters.local.sources import FileSources
 from components.adapters.ports import Bounds, Listed, Scan, Sources
-from components.core.addresses import is_stored_table
+from components.core.addresses import BUCKET, is_stored_table
 from components.core.columns import ColumnType
 from components.core.profile import Profile
 
@@ -29,10 +30,19 @@ class AnySources:
         return self._of(listed.path).scan(listed, columns, bounds)
 
     def _of(self, path: str) -> Sources:
-        return self._cloud if is_stored_table(path) else self._files
+        if is_stored_table(path):
+            return self._tables
+        relative = "://" not in path and not Path(path).is_absolute()
+        return self._buckets if (self._profile.sources if relative else path).startswith(BUCKET) else self._files
 
     @cached_property
-    def _cloud(self) -> Sources:
+    def _buckets(self) -> Sources:
+        from components.adapters.gcp.file_sources import CloudFiles
+
+        return CloudFiles(self._profile.sources)
+
+    @cached_property
+    def _tables(self) -> Sources:
         from components.adapters.gcp.sources import BigQuerySources
 
         return BigQuerySources(self._profile.billed(), self._profile.bigquery.maximum_bytes_billed)

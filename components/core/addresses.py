@@ -1,4 +1,4 @@
-"""The addresses of a case's sources: a path or URL of files, a table of BigQuery, or a query."""
+"""The addresses of a case's sources: a path or URL of files, objects in a bucket, a table of BigQuery, or a query."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from components.core.artifacts import canonical_json
 
-TABLE, QUERY = "bigquery://", "bigquery-query:"
+TABLE, QUERY, BUCKET = "bigquery://", "bigquery-query:", "gs://"
 
 
 def of_query(query: str, parameters: Mapping[str, Any]) -> str:

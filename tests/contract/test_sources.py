@@ -1,9 +1,10 @@
-"""What every implementation of Sources keeps, over a local folder and over a file system of fsspec's."""
+"""What every implementation of Sources keeps, over a local folder, a bucket and a file system of fsspec's."""
 
 from __future__ import annotations
 
 import itertools
 import os
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,19 +12,28 @@ from pathlib import Path
 import fsspec
 import pytest
 
+from components.adapters.gcp.clients import STORAGE_EMULATOR, storage_client
+from components.adapters.gcp.file_sources import CloudFiles
 from components.adapters.local import sources
 from components.adapters.local.sources import FileSources
 from components.adapters.ports import Sources
+from components.adapters.sources import AnySources
 from components.core.errors import DataError, SetupError
+from components.core.profile import Profile
+
+GCS = os.environ.get("ESTEIRA_GCS", "")
 
 
 @dataclass(frozen=True)
 class Place:
-    """Sources, a way to write an object, and what its address begins with."""
+    """Sources, ways to write an object and to take one away, and what its address begins with."""
 
     sources: Sources
     put: Callable[[str, bytes], None]
+    remove: Callable[[str], None]
     at: str
+    under: Callable[[str], Sources]
+    """The same kind, with this root for relative paths."""
 
 
 def local(root: Path) -> Place:
@@ -31,19 +41,47 @@ def local(root: Path) -> Place:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(data)
 
-    return Place(FileSources(str(root)), put, "")
+    return Place(FileSources(str(root)), put, lambda name: (root / name).unlink(), "", FileSources)
 
 
 _numbers = itertools.count()
 
 
 def memory(root: Path) -> Place:
-    at = f"memory://bucket-{next(_numbers)}/"
-    return Place(FileSources(str(root)), lambda name, data: fsspec.filesystem("memory").pipe(f"{at}{name}", data), at)
+    at, system = f"memory://bucket-{next(_numbers)}/", fsspec.filesystem("memory")
+    put, remove = (lambda name, data: system.pipe(at + name, data)), (lambda name: system.rm(at + name))
+    return Place(FileSources(str(root)), put, remove, at, FileSources)
 
 
-@pytest.fixture(params=[local, memory])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+def bucket(_: Path) -> Place:
+    prefix, objects = f"{uuid.uuid4().hex}/", storage_client().bucket("esteira")
+
+    def put(name: str, data: bytes) -> None:
+        objects.blob(prefix + name).upload_from_string(data)
+
+    return Place(
+        CloudFiles(), put, lambda name: objects.blob(prefix + name).delete(), f"gs://esteira/{prefix}", CloudFiles
+    )
+
+
+CLOUD = pytest.param(
+    bucket,
+    id="cloud",
+    marks=[
+        pytest.mark.servers,
+        pytest.mark.skipif(not GCS, reason="ESTEIRA_GCS names no Cloud Storage emulator (host:port)"),
+        # Google's client looks for the bucket's region in a thread of its own, which outlives the test.
+        pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
+    ],
+)
+
+
+MEMORY = pytest.param(memory, id="memory")
+
+
+@pytest.fixture(params=[pytest.param(local, id="files"), MEMORY, CLOUD])
+def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    monkeypatch.setenv(STORAGE_EMULATOR, f"http://{GCS}")
     yield request.param(tmp_path)
     fsspec.filesystem("memory").store.clear()
 
@@ -60,17 +98,26 @@ def test_a_file_is_listed_and_read(place: Place):
         assert stream.read() == b"hello"
 
 
-def test_under_a_url_a_relative_path_is_a_part_of_it_and_any_other_is_not(tmp_path: Path) -> None:
-    at = memory(tmp_path).at
-    fsspec.filesystem("memory").pipe(f"{at}a/b.csv", b"there")
+@pytest.mark.parametrize("place", [MEMORY, CLOUD], indirect=True)
+def test_under_a_url_a_relative_path_is_a_part_of_it(place: Place) -> None:
+    place.put("a/b.csv", b"there")
+    for root in (place.at, place.at.rstrip("/")):
+        for asked in ("a", "a/b.csv", "a/*.csv", f"{place.at}a/b.csv"):
+            (listed,) = place.under(root).listing(asked)
+            assert listed.path == f"{place.at}a/b.csv"
+            with place.under("/elsewhere").open(listed) as stream:  # it reads the same everywhere
+                assert stream.read() == b"there"
+
+
+@pytest.mark.parametrize("root", ["memory://bucket", "gs://bucket/x"])
+def test_under_a_url_an_absolute_path_stays_a_file(root: str, tmp_path: Path) -> None:
     (tmp_path / "b.csv").write_bytes(b"here")
-    found = FileSources(at)
-    for asked, told, data in (("a", f"{at}a/b.csv", b"there"), (str(tmp_path / "b.csv"), "", b"here")):
+    found = AnySources(Profile(sources=root))
+    for asked in (f"{tmp_path}/b.csv", f"file://{tmp_path}/b.csv"):
         (listed,) = found.listing(asked)
-        assert listed.path == (told or asked)
-        with FileSources("/elsewhere").open(listed) as stream:  # it reads the same everywhere
-            assert stream.read() == data
-    fsspec.filesystem("memory").store.clear()
+        assert listed.path == f"{tmp_path}/b.csv"
+        with found.open(listed) as stream:
+            assert stream.read() == b"here"
 
 
 def test_a_folder_is_its_files_at_any_depth_without_hidden_ones_and_markers(place: Place):
@@ -109,10 +156,7 @@ def test_nothing_there_is_an_error_that_names_it(place: Place, path: str, tmp_pa
 def test_an_object_that_went_is_an_error_that_names_it(place: Place):
     place.put("a.csv", b"1")
     (listed,) = place.sources.listing(place.at + "a.csv")
-    if place.at:
-        fsspec.filesystem("memory").rm(listed.path)
-    else:
-        Path(place.sources._root / listed.path).unlink()
+    place.remove("a.csv")
     with pytest.raises(DataError) as caught:
         place.sources.open(listed)
     assert caught.value.value == listed.path

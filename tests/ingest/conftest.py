@@ -86,6 +86,11 @@ class Desk:
     def data(self) -> Path:
         return self.root / "data"
 
+    @property
+    def sources(self) -> str:
+        """What the case's paths stand under."""
+        return str(self.data)
+
     def put(self, name: str, data: bytes | str) -> Path:
         path = self.data / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -97,7 +102,7 @@ class Desk:
         folder.mkdir(exist_ok=True)
         (folder / "case.yaml").write_text(yaml.safe_dump(self.case, sort_keys=False))
         (folder / "features.py").write_text(features)
-        return self.make_launch(folder, self.data, self.job, **profile)
+        return self.make_launch(folder, self.sources, self.job, **profile)
 
     def run(self, launch: Launch | None = None, **parameters: str) -> Result:
         places = {name: str(self.place(name)) for name in ("events", "references", "dead_letter")}

@@ -17,7 +17,7 @@ from components.core.errors import DataError, SetupError
 SMALL = 4 * 1024 * 1024
 """A local file up to this size is named by its content; a larger one by when it changed."""
 
-_MAGIC = "*?["
+MAGIC = "*?["
 _ABSENT = "Check the path, the working directory and the profile's 'sources'."
 # Content first; else a time with the size. What has none of these cannot be told from its successor.
 _CONTENT = ("ETag", "etag", "md5Hash", "content_md5", "crc32c", "generation", "sha256")
@@ -61,8 +61,8 @@ class FileSources:
         place = self._root / path
         try:
             if place.is_dir():
-                files = [p for p in place.rglob("*") if p.is_file() and _seen(p.relative_to(place).as_posix())]
-            elif place.exists() or not any(c in path for c in _MAGIC):
+                files = [p for p in place.rglob("*") if p.is_file() and visible(p.relative_to(place).as_posix())]
+            elif place.exists() or not any(c in path for c in MAGIC):
                 files = [place]
             else:
                 names = glob.glob(path, root_dir=self._root, recursive=True)  # noqa: PTH207  # takes absolute ones too
@@ -81,7 +81,7 @@ class FileSources:
         return Listed(str(file) if absolute else str(file.relative_to(self._root)), stat.st_size, token)
 
 
-def _seen(name: str) -> bool:
+def visible(name: str) -> bool:
     """Not hidden, and no marker such as _SUCCESS."""
     return not any(part.startswith((".", "_")) for part in name.split("/"))
 
@@ -112,12 +112,12 @@ def _filesystem(url: str) -> tuple[Any, str]:
 def _remote_listing(url: str) -> list[Listed]:
     system, path = _filesystem(url)
     try:
-        if any(c in path for c in _MAGIC):
+        if any(c in path for c in MAGIC):
             found = system.glob(path, detail=True)
         elif system.isdir(path):
             found = system.find(path, detail=True)
             base = path.rstrip("/") + "/"
-            found = {name: info for name, info in found.items() if _seen(name.removeprefix(base))}
+            found = {name: info for name, info in found.items() if visible(name.removeprefix(base))}
         else:
             found = {path: system.info(path)}
     except OSError as error:
