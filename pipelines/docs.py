@@ -23,6 +23,7 @@ from pydantic_core import PydanticUndefined
 from components import COMPONENTS, ROUTE
 from components.core import case
 from components.core.artifacts import atomic_write
+from components.core.complaints import models_in
 from components.core.page.route import route_file
 from components.core.profile import Profile
 
@@ -153,16 +154,9 @@ def _sections(whole: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
             continue
         for name, field in model.model_fields.items():
             prefix = "" if place == "Top level" else place + "."
-            waiting += [(f"{prefix}{name}", inner) for inner in _models_in(field.annotation)]
+            waiting += [(f"{prefix}{name}", inner) for inner in models_in(field.annotation)]
     for model, keys in places.items():
         yield ", ".join(keys), model
-
-
-def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for part in typing.get_args(annotation):
-        yield from _models_in(part)
 
 
 def _row(name: str, field: FieldInfo) -> str:

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from components.core import addresses, case_rules, cron, metrics, sizes
+from components.core import addresses, case_rules, complaints, cron, metrics, sizes
 from components.core.artifacts import canonical_json
 from components.core.columns import ColumnType
 from components.core.errors import CaseError
@@ -25,8 +25,6 @@ from components.core.errors import CaseError
 _SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
 _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _CASE_NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
-_PREFIX = re.compile(r"Value error, |[A-Z]\w* should ")
-"""Of pydantic's messages: Input should, String should, Tuple should, and so on."""
 _DURATION = re.compile(r"([1-9][0-9]*)(s|min|h|d)")
 
 Unit = Literal["seconds", "minutes", "hours", "days"]
@@ -75,8 +73,8 @@ class Column(Strict):
 
 class Source(Strict):
     path: str = ""
-    """A file, a glob, a folder, or a URL that fsspec reads; a relative one stands under the profile's source root.
-    bigquery://project.dataset.table is a table of BigQuery."""
+    """A file, a glob, a folder; the same in Cloud Storage, gs://bucket/path; or a URL that fsspec reads. A relative
+    one stands under the profile's source root. bigquery://project.dataset.table is a table of BigQuery."""
     query: str = ""
     """In place of a path: one SELECT that BigQuery runs. A value stands in it as $name."""
     parameters: dict[Name, Scalar] = {}
@@ -406,7 +404,7 @@ def _time_limit(value: str) -> str:
 
 
 class Accelerator(Strict):
-    type: str = Field(pattern=r"^(NVIDIA_[A-Z0-9_]+|[a-z0-9.-]+/[a-z0-9.-]+)$")
+    type: str = Field(pattern=r"^(NVIDIA_[A-Z0-9_]+|[a-z0-9.-]+/[a-z0-9.-]+)$", examples=["NVIDIA_L4"])
     """Vertex AI's name, such as NVIDIA_L4, which Kubeflow takes for nvidia.com/gpu; or what a cluster calls it."""
     count: int = Field(default=1, ge=1, le=16)
 
@@ -419,7 +417,7 @@ class Resources(Strict):
     memory: Annotated[str, AfterValidator(sizes.memory)] | None = None
     """Such as 16G or 16Gi. A step that takes more is killed."""
     accelerator: Accelerator | None = None
-    machine: str | None = Field(default=None, pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)+$")
+    machine: str | None = Field(default=None, pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)+$", examples=["n1-highmem-8"])
     """On Vertex AI, in place of cpu and memory: a machine type, such as n1-highmem-8. Kubeflow has none."""
     disk: Annotated[str, AfterValidator(sizes.disk)] | None = None
     """On Vertex AI, beside machine: the size of its disk, such as 500G. Kubeflow has none."""
@@ -430,7 +428,7 @@ class Resources(Strict):
 class Schedule(Strict):
     """When a pipeline runs by itself: `esteira schedule apply CASE` makes it so."""
 
-    pipeline: str = Field(default="batch", pattern=r"^[a-z]+$")
+    pipeline: str = Field(default="batch", pattern=r"^[a-z]+$", examples=["batch"])
     cron: Annotated[str, AfterValidator(cron.canonical)]
     """Five fields: minute, hour, day of month, month, weekday (0 or sun to 6; 7 is Sunday too)."""
     time_zone: Annotated[str, AfterValidator(cron.zone)] = "UTC"
@@ -458,7 +456,7 @@ class Operations(Strict):
 class CaseFile(Operations, Case):
     """`case.yaml` as a person writes it."""
 
-    schedules: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")], Schedule] = {}
+    schedules: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$", examples=["nightly"])], Schedule] = {}
     """By a name of your own. No step reads them: a change needs no release, only `esteira schedule apply`."""
 
     @model_validator(mode="after")
@@ -519,21 +517,11 @@ def validate(model: type[T], data: object, *, where: str) -> T:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or model.__name__
-        rule = _PREFIX.sub("", first["msg"])
-        if first["type"] == "extra_forbidden":
-            rule = "not be there: it is no key of this section"
-        elif first["type"] == "missing":
-            rule = "be given"
-        value = first["input"] if first["type"] != "missing" else None
-        if isinstance(value, dict):
-            value = f"keys {', '.join(map(str, value))}"
-        if model is CaseFile and not first["loc"]:  # a rule over several keys, which says itself what was found
+        first = complaints.first(model, error)
+        key, rule, value = first.key, first.rule, first.value
+        if model is CaseFile and not error.errors()[0]["loc"]:  # over several keys: it says itself what was found
             key, rule, value = "keys", f"agree: {rule}", _Told("keys that do not")
-        more = len(error.errors()) - 1
-        remedy = "Mend this key" + (f"; {more} more after it." if more else ".")
-        raise CaseError(key, rule, value, remedy, where=where) from error
+        raise CaseError(key, rule, value, first.remedy, where=where) from error
 
 
 def load(folder: Path) -> CaseFile:

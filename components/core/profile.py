@@ -19,7 +19,7 @@ from pydantic import Field, model_validator
 from components.core.artifacts import canonical_json
 from components.core.case import Strict, validate
 from components.core.errors import CaseError, SetupError
-from components.core.targets import CloudRun, Dataflow, Kubeflow, Vertex
+from components.core.targets import Account, CloudRun, Dataflow, Image, Kubeflow, Vertex
 
 LOCAL_ROOT = ".esteira"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -39,20 +39,24 @@ class EndpointsAddress(Strict):
     """Where the server runs: beside the pointer here, or behind a Vertex endpoint."""
 
     adapter: Literal["local", "google"] = "local"
-    image: str = Field(default="", pattern=r"^(\S+@sha256:[0-9a-f]{64})?$")
+    image: Image = ""
     """For Google: the server's image by digest; empty: the release's own."""
-    machine: str = Field(default="n1-standard-2", pattern=r"^[a-z][a-z0-9]+(-[a-z0-9]+)+$")
+    machine: str = Field(default="n1-standard-2", pattern=r"^[a-z][a-z0-9]+(-[a-z0-9]+)+$", examples=["n1-standard-2"])
     """For Google: of each replica."""
     replicas: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = (1, 2)
     """For Google: the least and the most of each version that has traffic."""
     utilization: int = Field(default=60, ge=1, le=100)
     """For Google: percent of the processors' time, above which replicas are added."""
-    service_account: str = Field(default="", pattern=r"^([^@\s]+@[a-z0-9.-]+\.gserviceaccount\.com)?$")
+    service_account: Account = ""
     """For Google: whose rights the server has (read and write the blobs); empty: vertex.service_account."""
     projects: tuple[str, ...] = ()
     """For Google: the only ones that reach the server, by Private Service Connect; none: IAM alone keeps the gate. A
     peered VPC is no choice: Vertex deploys one model there and splits no traffic."""
-    requests: str = Field(default="", pattern=r"^(bq://[a-z][a-z0-9-]{4,28}[a-z0-9](\.[A-Za-z0-9_]+){0,2})?$")
+    requests: str = Field(
+        default="",
+        pattern=r"^(bq://[a-z][a-z0-9-]{4,28}[a-z0-9](\.[A-Za-z0-9_]+){0,2})?$",
+        examples=["bq://my-project.esteira.requests"],
+    )
     """For Google: the table of Vertex's own log of requests and answers, bq://project.dataset.table; empty: none. The
     server keeps a log of its own, which canary and monitor read."""
     keep_previous: bool = False
@@ -88,7 +92,7 @@ class EventsAddress(Strict):
     """log: folders here; pubsub: Pub/Sub."""
     at: str = ""
     """For Pub/Sub: the project. PUBSUB_EMULATOR_HOST is followed as Google's client does."""
-    dead_letter: str = Field(default="", pattern=r"^([a-z][a-z0-9-]{0,39})?$")
+    dead_letter: str = Field(default="", pattern=r"^([a-z][a-z0-9-]{0,39})?$", examples=["dead-letters"])
     """For Pub/Sub: the topic of what was not taken, with the reason; every subscription must have it as its own."""
     exactly_once: bool = False
     """For Pub/Sub: whether every subscription must deliver exactly once, and who reads it waits for that."""
@@ -103,7 +107,7 @@ class EventsAddress(Strict):
 class BigQuery(Strict):
     """Who pays for what BigQuery reads, and how much at most."""
 
-    project: str = Field(default="", pattern=r"^([a-z0-9.:-]+)?$")
+    project: str = Field(default="", pattern=r"^([a-z0-9.:-]+)?$", examples=["my-project"])
     """Whose jobs and read sessions they are; empty: that of tables.at, else vertex.project, else the source's."""
     maximum_bytes_billed: int = Field(default=100 * 2**30, gt=0)
     """What one query, or one source, may read."""
@@ -128,7 +132,9 @@ class Alerts(Strict):
     """The environment variable of the steps that holds the URL."""
     webhook_file: str = ""
     """The file that holds the URL."""
-    pubsub: str = Field(default="", pattern=r"^(projects/[^/]+/topics/[^/]+)?$")
+    pubsub: str = Field(
+        default="", pattern=r"^(projects/[^/]+/topics/[^/]+)?$", examples=["projects/my-project/topics/alerts"]
+    )
     """A Pub/Sub topic that takes each alert as JSON; empty: none."""
     logging: str = ""
     """The project whose Cloud Logging takes each alert as a structured entry; empty: none."""
@@ -177,15 +183,15 @@ class Jobs(Strict):
 class Emulators(Strict):
     """Servers that stand for Google's on a developer's machine; nobody signs in there."""
 
-    storage: str = Field(default="", pattern=r"^(http://[^/\s]+)?$")
+    storage: str = Field(default="", pattern=r"^(http://[^/\s]+)?$", examples=["http://127.0.0.1:4443"])
     """Cloud Storage's, as http://host:port."""
-    bigquery: str = Field(default="", pattern=r"^(http://[^/\s]+)?$")
+    bigquery: str = Field(default="", pattern=r"^(http://[^/\s]+)?$", examples=["http://127.0.0.1:9050"])
     """BigQuery's, as http://host:port."""
-    bigquery_storage: str = Field(default="", pattern=r"^([^/\s]+:[0-9]+)?$")
+    bigquery_storage: str = Field(default="", pattern=r"^([^/\s]+:[0-9]+)?$", examples=["127.0.0.1:9060"])
     """BigQuery's Storage Read and Write API, as host:port of its gRPC."""
-    pubsub: str = Field(default="", pattern=r"^([^/\s]+:[0-9]+)?$")
+    pubsub: str = Field(default="", pattern=r"^([^/\s]+:[0-9]+)?$", examples=["127.0.0.1:8085"])
     """Pub/Sub's, as host:port."""
-    logging: str = Field(default="", pattern=r"^([^/\s]+:[0-9]+)?$")
+    logging: str = Field(default="", pattern=r"^([^/\s]+:[0-9]+)?$", examples=["127.0.0.1:8081"])
     """Cloud Logging's, as host:port of its gRPC."""
 
     def variables(self) -> dict[str, str]:

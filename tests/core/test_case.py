@@ -134,11 +134,11 @@ def test_the_base_of_these_tests_is_a_case() -> None:
                 ("time_limit", "soon", "be a whole number and a unit, such as 90s, 15min, 3h or 2d"),
             )
         ),
-        ("resources", {"train": {"machine": "big one"}}, "'resources.train.machine' must match pattern"),
+        ("resources", {"train": {"machine": "big one"}}, "'resources.train.machine' must be such as n1-highmem-8."),
         (
             "resources",
             {"train": {"accelerator": {"type": "L4"}}},
-            "'resources.train.accelerator.type' must match pattern",
+            "'resources.train.accelerator.type' must be such as NVIDIA_L4.",
         ),
         (
             "resources",

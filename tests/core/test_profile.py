@@ -219,10 +219,16 @@ def test_a_vertex_endpoint_is_sized_in_the_profile() -> None:
     [
         ({"replicas": [3, 2]}, "'endpoints' must have no more at least than at most in replicas."),
         ({"replicas": [0, 2]}, "'endpoints.replicas.0' must be greater than or equal to 1. Got 0."),
-        ({"machine": "big"}, "'endpoints.machine' must match pattern"),
+        ({"machine": "big"}, "'endpoints.machine' must be such as n1-standard-2."),
         ({"utilization": 101}, "'endpoints.utilization' must be less than or equal to 100. Got 101."),
-        ({"requests": "gs://bucket"}, "'endpoints.requests' must match pattern"),
-        ({"service_account": "me@example.org"}, "'endpoints.service_account' must match pattern"),
+        (
+            {"requests": "gs://bucket"},
+            "'endpoints.requests' must be such as bq://my-project.esteira.requests, or empty.",
+        ),
+        (
+            {"service_account": "me@example.org"},
+            "'endpoints.service_account' must be such as esteira@my-project.iam.gserviceaccount.com, or empty.",
+        ),
     ],
 )
 def test_an_endpoints_size_out_of_range_is_refused(section: dict[str, object], told: str) -> None:
