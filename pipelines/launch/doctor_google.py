@@ -70,6 +70,8 @@ def checks(
         yield _services(asked.you, project, apis)
     yield from doctor_rights.checks(asked.you, profile)
     for bucket in doctor_needs.buckets(profile):
+        yield _bucket(asked, bucket, asked.region)
+    if bucket := doctor_needs.source_bucket(profile):
         yield _bucket(asked, bucket)
     yield from _dataset(asked)
     yield from _tensorboard(asked)
@@ -118,8 +120,9 @@ def holds(location: str, region: str) -> bool:
     return place == region.upper() or (region not in _OUTSIDE and region.startswith(_MULTI.get(place, ("?",))))
 
 
-def _bucket(asked: Asked, bucket: str) -> Check:
-    name, region = f"bucket {bucket}", asked.region
+def _bucket(asked: Asked, bucket: str, region: str = "") -> Check:
+    """In the region, where one is named: sources may lie anywhere."""
+    name = f"bucket {bucket}"
     reply = asked.you.get(f"storage.googleapis.com/storage/v1/b/{quote(bucket, safe='')}")
     at = f" --location={region}" if region else ""
     make = f"gcloud storage buckets create gs://{bucket}{at} --uniform-bucket-level-access"

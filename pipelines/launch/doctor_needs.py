@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
+from components.core.addresses import BUCKET
 from components.core.profile import Profile
 
 Who = Literal["you", "tasks"]
 _OBJECTS = ("storage.objects.create", "storage.objects.get", "storage.objects.list", "storage.objects.delete")
+_READS = ("storage.objects.get", "storage.objects.list")
 _RUNS = ("aiplatform.pipelineJobs.create", "aiplatform.pipelineJobs.get", "aiplatform.pipelineJobs.list")
 _CANCEL = ("aiplatform.pipelineJobs.cancel", "aiplatform.schedules.create", "aiplatform.schedules.update")
 _MODELS = ("aiplatform.models.upload", "aiplatform.models.get", "aiplatform.models.list", "aiplatform.models.update")
@@ -85,6 +87,9 @@ def _stores(profile: Profile) -> Iterator[Grant]:
     for bucket in buckets(profile):
         yield Grant("you", f"gs://{bucket}", "roles/storage.objectUser", _OBJECTS)
         yield Grant("tasks", f"gs://{bucket}", "roles/storage.objectUser", _OBJECTS)
+    if bucket := source_bucket(profile):
+        yield Grant("you", f"gs://{bucket}", "roles/storage.objectViewer", _READS)
+        yield Grant("tasks", f"gs://{bucket}", "roles/storage.objectViewer", _READS)
     if profile.tables.adapter == "google":
         project = f"projects/{profile.tables.at.partition('.')[0]}"
         yield Grant("tasks", project, "roles/bigquery.jobUser", ("bigquery.jobs.create",))
@@ -128,6 +133,12 @@ def buckets(profile: Profile) -> list[str]:
     named = [profile.vertex.pipeline_root] if profile.vertex is not None else []
     named += [profile.blobs.at] if profile.blobs.adapter == "google" else []
     return sorted({urlsplit(place).netloc for place in named})
+
+
+def source_bucket(profile: Profile) -> str:
+    """Of the sources, where it is none of those; empty: they lie elsewhere."""
+    found = urlsplit(profile.sources).netloc if profile.sources.startswith(BUCKET) else ""
+    return "" if found in buckets(profile) else found
 
 
 def images(profile: Profile) -> list[str]:

@@ -97,7 +97,7 @@ def prepare(folder: Path, environment: Mapping[str, str]) -> None:
     if account := environment.get("SERVICE_ACCOUNT"):
         vertex["service_account"] = account
     profile: dict[str, object] = {
-        "sources": environment.get("SOURCES") or f"/gcs/{place}",  # Vertex mounts the buckets there
+        "sources": environment.get("SOURCES") or f"gs://{place}",
         "blobs": {"adapter": "google", "at": f"gs://{place}/blobs"},
         "tables": {"adapter": "google", "at": f"{environment['PROJECT']}.{environment['DATASET']}"},
         "registry": {"adapter": "google"},

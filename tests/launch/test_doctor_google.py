@@ -86,8 +86,8 @@ def you(server: http.Server) -> Account:
     return Account(session, YOU, f"{server.address}/")
 
 
-def found(server: http.Server, operations: Operations | None = None) -> dict[str, Check]:
-    checks = list(doctor_google.checks(profile(), "flights", operations, you(server)))
+def found(server: http.Server, operations: Operations | None = None, **changed: Any) -> dict[str, Check]:
+    checks = list(doctor_google.checks(profile(**changed), "flights", operations, you(server)))
     named = {check.name: check for check in checks}
     assert len(named) == len(checks)
     return named
@@ -296,6 +296,23 @@ def test_a_right_on_the_resource_itself_is_enough(cloud):
     for bucket in service.buckets:
         service.rights[TASKS, f"gs://{bucket}"] = objects
     assert {check.level for check in found(server).values()} == {"ok"}
+
+
+def test_the_bucket_of_the_sources_may_be_anywhere_and_is_only_read(cloud):
+    server, service = cloud
+    service.buckets["raw"] = {"location": "US"}
+    service.rights[YOU, f"projects/{PROJECT}"] -= {"storage.objects.list"}
+    service.rights[YOU, "gs://esteira-runs"] = service.rights[YOU, "gs://esteira-blobs"] = {"storage.objects.list"}
+    checks = found(server, sources="gs://raw/flights")
+    assert (checks["bucket raw"].level, checks["bucket raw"].found) == ("ok", "in US")
+    assert checks["tasks: storage.objectViewer on gs://raw"].level == "ok"
+    lacking = checks.pop("storage.objectViewer on gs://raw")
+    assert (lacking.level, lacking.found) == ("broken", f"{YOU} lacks storage.objects.list")
+    assert lacking.without == (
+        f"{BUCKETS} add-iam-policy-binding gs://raw --member=user:{YOU} --role=roles/storage.objectViewer"
+    )
+    assert {check.level for check in checks.values()} == {"ok"}
+    assert found(server, sources="gs://esteira-blobs/raw").keys() == found(server).keys()
 
 
 def test_a_cases_machines_are_counted_by_their_family_and_accelerator(cloud):

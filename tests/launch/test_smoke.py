@@ -121,7 +121,7 @@ def test_what_it_prepares_is_a_case_with_a_schedule_and_a_profile_that_is_read(
     assert list(case.load(tmp_path / "cases" / "flights").schedules) == ["yearly"]
     found = profiles.load("cloud")
     assert (found.blobs.at, found.tables.at) == ("gs://my-bucket/smoke-1/blobs", "my-project.smoke_1")
-    assert found.sources == "/gcs/my-bucket/smoke-1"
+    assert found.sources == "gs://my-bucket/smoke-1"
 
 
 @pytest.mark.slow
