@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
-from components.adapters.gcp import vertex
+from components.adapters.gcp import errors, vertex
 from components.adapters.patience import Patience
 from components.core.errors import ArtifactError, CaseError, ConflictError, EsteiraError, RunError
 
 _LOGGING = "predict_request_response_logging_config"
 CPU = "aiplatform.googleapis.com/prediction/online/cpu/utilization"
+_OTHER = "another operation is still under way"
 READY = Patience(first=0.5, longest=20.0, deadline=2700.0)
 """How long a version may take until it serves: machines come up, and Vertex itself gives up after some 30 minutes."""
 
@@ -58,7 +60,7 @@ class Deployments:
         found = self.get()
         if found is None:
             self._make()
-            raise _Busy(self._id)
+            raise _Busy("the endpoint is not there yet")
         key = self._settings.get("encryption_spec", {}).get("kms_key_name", "")
         if found.encryption_spec.kms_key_name != key:
             rule, there = f"be encrypted with {key or 'no key of yours'}", found.encryption_spec.kms_key_name or "none"
@@ -66,17 +68,23 @@ class Deployments:
             raise ConflictError("endpoint", rule, there, remedy, where=self.name)
         wanted = self._settings[_LOGGING]
         there = found.predict_request_response_logging_config
-        if (there.enabled, there.bigquery_destination.output_uri) != (wanted["enabled"], _table(wanted)):
-            self._update(found, _LOGGING, wanted)
+        same = (there.enabled, there.bigquery_destination.output_uri) == (wanted["enabled"], _table(wanted))
+        if not same and not self._update(found, _LOGGING, wanted):
+            raise _Busy("somebody changes the endpoint")
         return found
 
     def _make(self) -> None:
-        from google.api_core.exceptions import Conflict
+        from google.api_core.exceptions import Conflict, NotFound
 
         parent = self.name.rpartition("/endpoints/")[0]
         request = {"parent": parent, "endpoint": dict(self._settings), "endpoint_id": self._id}
         with suppress(Conflict):  # somebody makes it at this moment, or we did and the answer was lost
-            self._slow.finish(self._calls.call("create_endpoint", about=self._id, request=request), self._id)
+            try:
+                operation = self._calls.call("create_endpoint", about=self._id, request=request)
+            except NotFound as error:  # the one thing that it stands on is the location
+                raise vertex.no_service(self._calls.at, vertex.words(error)) from error
+            with suppress(NotFound):  # somebody deletes it at this moment
+                self._slow.finish(operation, self._id)
 
     def deploy(self, wanted: Mapping[str, Any]) -> None:
         """Deploys without traffic, unless it is there; returns when it serves.
@@ -96,7 +104,8 @@ class Deployments:
         try:
             self._ready.retry(lambda: self._deploy(wanted), _busy)
         except _Busy as error:
-            raise self._never(wanted, "somebody's deployment of it is still under way", "") from error
+            remedy = "Wait for it or cancel it in the console, then run it again."
+            raise self._never(wanted, str(error), remedy) from error
 
     def _deploy(self, wanted: Mapping[str, Any]) -> None:
         from google.api_core.exceptions import Conflict, GoogleAPICallError, NotFound
@@ -108,16 +117,20 @@ class Deployments:
         try:
             request = {"endpoint": self.name, "deployed_model": dict(wanted)}
             operation = self._calls.call("deploy_model", about=about, request=request)
-        except Conflict as error:  # under way: somebody else's, or ours, whose answer was lost
-            raise _Busy(about) from error
+        except (Conflict, CaseError) as error:  # under way: somebody else's, or ours, whose answer was lost
+            if not errors.under_way(error):
+                raise
+            raise _Busy(_OTHER) from error
         except NotFound as error:
+            if self.get() is None:
+                raise _Busy("somebody deletes the endpoint") from error
             remedy = "See `esteira models list`; register it again."
             raise ArtifactError("model", "be in Vertex's registry", wanted["model"], remedy, where=about) from error
         try:
             self._slow.finish(operation, about)
-        except Conflict as error:
-            raise _Busy(about) from error
         except (EsteiraError, GoogleAPICallError) as error:
+            if errors.under_way(error):
+                raise _Busy(_OTHER) from error
             self._clear(operation, wanted["id"])
             raise self._never(wanted, *_why(error)) from error
 
@@ -139,7 +152,10 @@ class Deployments:
         return RunError("version", rule, told, remedy, where=str(wanted["display_name"]))
 
     def move(self, found: Any, split: Mapping[str, int]) -> bool:
-        """Gives each deployment its percentage, and the others none; False where the endpoint changed since `found`."""
+        """Gives each deployment its percentage, and the others none.
+
+        False where the endpoint changed since `found`, or is busy.
+        """
         return self._update(found, "traffic_split", dict(split))
 
     def _update(self, found: Any, field: str, value: Any) -> bool:
@@ -151,37 +167,42 @@ class Deployments:
             self._calls.call("update_endpoint", about=self._id, request=request)
         except (Conflict, NotFound):
             return False
-        except CaseError:  # a deployment that somebody took away, or an etag that is told so
+        except CaseError as error:  # a deployment that somebody took away, or an etag that is told so
             now = self.get()
-            if now is not None and now.etag != found.etag:
+            if now is None or now.etag != found.etag or errors.under_way(error):
                 return False
             raise
         return True
 
     def undeploy(self, gone: Iterable[str]) -> None:
-        """Takes these deployments away, but for one that somebody gave traffic meanwhile."""
+        """Takes these deployments away, but for one that somebody gave traffic meanwhile.
+
+        Raises
+        ------
+        RunError
+            The endpoint is busy for all of the patience.
+        """
+        for id in gone:
+            try:
+                self._ready.retry(partial(self._undeploy, id), _busy)
+            except _Busy as error:
+                remedy = "Undeploy it in the console; the next command tries again."
+                raise RunError("deployment", "be taken away", str(error), remedy, where=self._id) from error
+
+    def _undeploy(self, id: str) -> None:
         from google.api_core.exceptions import Conflict, NotFound
 
-        for id in gone:
-            request = {"endpoint": self.name, "deployed_model_id": id}
-            try:
-                self._slow.finish(self._calls.call("undeploy_model", about=self._id, request=request), self._id)
-            except NotFound:
-                continue
-            except (Conflict, CaseError):  # it has traffic, or is being taken away by somebody else
-                self._until_gone(id)
-
-    def _until_gone(self, id: str) -> None:
-        def look() -> None:
-            found = self.get()
-            if found is not None and id in ids(found) and not found.traffic_split.get(id):
-                raise _Busy(id)
-
+        request = {"endpoint": self.name, "deployed_model_id": id}
         try:
-            self._ready.retry(look, _busy)
-        except _Busy as error:
-            remedy = "Undeploy it in the console; the next command tries again."
-            raise RunError("deployment", "be taken away", "it is still there", remedy, where=self._id) from error
+            with suppress(NotFound):
+                self._slow.finish(self._calls.call("undeploy_model", about=self._id, request=request), self._id)
+        except (Conflict, CaseError) as error:
+            found = self.get()
+            if found is None or id not in ids(found) or found.traffic_split.get(id):
+                return
+            if not errors.under_way(error):
+                raise
+            raise _Busy(_OTHER) from error
 
 
 def ids(found: Any) -> set[str]:
@@ -194,7 +215,7 @@ def _table(logging: Mapping[str, Any]) -> str:
 
 
 class _Busy(Exception):
-    """What is wanted is under way."""
+    """What is wanted is under way, or has to wait for what is."""
 
 
 def _busy(error: Exception) -> bool:

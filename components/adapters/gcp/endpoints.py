@@ -70,7 +70,11 @@ class VertexEndpoints:
         except _Changed as error:
             remedy = "See who changes it, in its activity; the next command moves the traffic."
             raise RunError(
-                "traffic", "follow the pointer", "the endpoint changed at every try", remedy, where=deployments.name
+                "traffic",
+                "follow the pointer",
+                "the endpoint changed, or was busy, at every try",
+                remedy,
+                where=deployments.name,
             ) from error
         found = deployments.get() if moved else None
         if found is not None and self.pointer(pointer.case).generation == pointer.generation:

@@ -12,6 +12,8 @@ from components.core.errors import ArtifactError, DataError, EsteiraError, RunEr
 DISABLED = {"accessNotConfigured", "SERVICE_DISABLED"}
 _QUOTA = {"rateLimitExceeded", "userRateLimitExceeded", "quotaExceeded", "RATE_LIMIT_EXCEEDED", "jobRateLimitExceeded"}
 BILLED = {"bytesBilledLimitExceeded"}
+_RUNNING = "other operations running on"
+"""Vertex's words, as in "There are other operations running on the IndexEndpoint"; a RagCorpus says the same."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,17 @@ def _body(error: Exception) -> list[Any]:
     except (AttributeError, KeyError, TypeError, ValueError):  # no answer, or none of Google's
         return []
     return found if isinstance(found, list) else []
+
+
+def under_way(error: Exception) -> bool:
+    """Whether Vertex refuses this for another operation there: by 409, or by 400 FAILED_PRECONDITION in these words.
+
+    The error may be Google's, or ours that it was translated into.
+    """
+    from google.api_core.exceptions import BadRequest, Conflict
+
+    cause = error.__cause__ if isinstance(error, EsteiraError) else error
+    return isinstance(cause, Conflict) or (isinstance(cause, BadRequest) and _RUNNING in said(cause))
 
 
 def corrupt(error: Exception, name: str, where: str) -> ArtifactError:

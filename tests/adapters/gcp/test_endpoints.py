@@ -15,7 +15,7 @@ from components.adapters.gcp.endpoints import VertexEndpoints
 from components.adapters.local.blobs import FileBlobs
 from components.adapters.patience import Patience
 from components.adapters.ports import Pointer
-from components.core.errors import ArtifactError, ConflictError, EsteiraError, RunError, SetupError
+from components.core.errors import ArtifactError, CaseError, ConflictError, EsteiraError, RunError, SetupError
 from tests.adapters.gcp.scene import CASE, MODEL, QUICK, Fake, Scene, scene, version_of
 from tests.servers.http import Fault, Refused
 from tests.servers.vertex.server import PARENT, PROJECT, REGION
@@ -306,6 +306,159 @@ def test_a_closed_door_is_told_with_the_role(on: Scene):
         on.endpoints().prepare(version_of(1))
 
 
+# an endpoint that is busy
+
+
+def somebody_deploys(on: Scene) -> Fake:
+    """An operation on the endpoint that is under way until its container is ready."""
+    on.next = Fake(ready=False)
+    other = on.endpoints()
+    request = {"endpoint": other.resource(CASE), "deployed_model": other._wanted(CASE, 9)}
+    other._callers[0].call("deploy_model", request=request)
+    return on.started[-1]
+
+
+def until_ready(fake: Fake) -> Patience:
+    """Whoever waits for the second time finds it ready."""
+    waits = iter([False])
+
+    def sleep(_: float) -> None:
+        fake.ready = next(waits, True)
+
+    return Patience(first=0.002, longest=0.02, deadline=60.0, sleep=sleep)
+
+
+def test_a_deployment_waits_for_another_operation_of_the_endpoint(on: Scene):
+    on.live(on.endpoints(), champion=1)
+    theirs = somebody_deploys(on)
+    on.endpoints(ready=until_ready(theirs)).prepare(version_of(2))
+    assert on.deployed() == {1, 2, 9}
+    assert on.server.called(DEPLOY) > 3
+
+
+def test_the_traffic_waits_for_another_operation_of_the_endpoint(on: Scene):
+    endpoints = on.endpoints()
+    before = on.live(endpoints, champion=1)
+    endpoints.prepare(version_of(2))
+    after = endpoints.change(Pointer(CASE, champion=2, previous=1, generation=before.generation))
+    theirs = somebody_deploys(on)
+    on.endpoints(ready=until_ready(theirs)).project(after)
+    assert (on.split(), on.deployed()) == ({2: 100}, {2})
+
+
+def test_what_is_taken_away_waits_for_another_operation_and_is_asked_for_again(
+    on: Scene, monkeypatch: pytest.MonkeyPatch
+):
+    on.live(on.endpoints(), champion=1)
+    real = deployments.Deployments.undeploy
+
+    def undeploy(self: Any, gone: Any) -> None:
+        self._ready = until_ready(somebody_deploys(on))
+        real(self, gone)
+
+    monkeypatch.setattr(deployments.Deployments, "undeploy", undeploy)
+    on.live(on.endpoints(), champion=2, previous=1)
+    assert (on.split(), on.deployed()) == ({2: 100}, {2, 9})
+    assert on.server.called(UNDEPLOY) > 1
+
+
+def test_an_endpoint_that_stays_busy_is_not_waited_for_for_ever(on: Scene):
+    endpoints = on.endpoints(ready=Patience(first=0.002, longest=0.01, deadline=0.2))
+    on.live(on.endpoints(), champion=1)
+    somebody_deploys(on)
+    with pytest.raises(RunError) as caught:
+        endpoints.prepare(version_of(2))
+    assert str(caught.value) == (
+        "toy version 2: 'version' must become ready to serve; what was live keeps all of the traffic. Got "
+        "'another operation is still under way'. Wait for it or cancel it in the console, then run it again."
+    )
+    on.endpoint.traffic_split = {}
+    with pytest.raises(RunError) as caught:
+        endpoints._deployments(CASE).undeploy([endpoints._wanted(CASE, 1)["id"]])
+    assert str(caught.value) == (
+        f"{on.endpoint.name.rpartition('/')[2]}: 'deployment' must be taken away. Got 'another operation is still under "
+        "way'. Undeploy it in the console; the next command tries again."
+    )
+
+
+def test_a_refusal_for_any_other_reason_is_told_at_once(on: Scene, monkeypatch: pytest.MonkeyPatch):
+    on.live(on.endpoints(), champion=1)
+
+    def refuse(*_: Any) -> Any:
+        raise Refused(400, "FAILED_PRECONDITION", "The model has no container.")
+
+    monkeypatch.setattr(on.service, "starts", refuse)
+    with pytest.raises(CaseError) as caught:
+        on.endpoints().prepare(version_of(2))
+    assert str(caught.value) == (
+        "'toy version 2' must be one that Vertex takes. Got 'The model has no container.'. Mend what it names."
+    )
+    on.service.__dict__["_post_endpoints_one_undeployModel"] = refuse
+    on.endpoint.traffic_split = {}
+    endpoints = on.endpoints()
+    with pytest.raises(CaseError, match="The model has no container"):
+        endpoints._deployments(CASE).undeploy([endpoints._wanted(CASE, 1)["id"]])
+    assert (on.server.called(DEPLOY), on.server.called(UNDEPLOY)) == (2, 1)
+
+
+# an endpoint that comes and goes
+
+
+def test_an_endpoint_that_is_deleted_before_the_deployment_is_made_again(on: Scene, monkeypatch: pytest.MonkeyPatch):
+    real, once = deployments.Deployments._made, [1]
+
+    def deleted(self: Any) -> Any:
+        found = real(self)
+        if once:
+            once.pop()
+            on.service.endpoints.clear()
+        return found
+
+    monkeypatch.setattr(deployments.Deployments, "_made", deleted)
+    on.endpoints().prepare(version_of(1))
+    assert on.deployed() == {1}
+    assert on.server.called(r"POST .*/endpoints$") == 2
+
+
+def test_an_endpoint_whose_making_is_forgotten_is_made_again(on: Scene, monkeypatch: pytest.MonkeyPatch):
+    real, once = vertex.Caller.finish, [1]
+
+    def forgotten(self: Any, *given: Any) -> None:
+        if once:
+            once.pop()
+            on.service.begun.clear()
+            on.service.operations.clear()
+        real(self, *given)
+
+    monkeypatch.setattr(vertex.Caller, "finish", forgotten)
+    on.endpoints().prepare(version_of(1))
+    assert on.deployed() == {1}
+
+
+def test_a_region_without_vertex_is_told(on: Scene):
+    with pytest.raises(SetupError) as caught:
+        on.endpoints(region="europe-north9").prepare(version_of(1))
+    assert str(caught.value) == (
+        "'vertex.region' must have the service. Got 'Location europe-north9 is not found or access is unauthorized.'. "
+        "'europe-north9' has no Vertex AI for project 'esteira-test': choose another region in the profile."
+    )
+
+
+def test_settings_are_set_on_an_endpoint_that_somebody_changes_meanwhile(on: Scene, monkeypatch: pytest.MonkeyPatch):
+    on.live(on.endpoints(), champion=1)
+    real, once = deployments.Deployments._update, [1]
+
+    def overtaken(self: Any, *given: Any) -> bool:
+        if once:
+            once.pop()
+            on.service._touched(on.endpoint)
+        return real(self, *given)
+
+    monkeypatch.setattr(deployments.Deployments, "_update", overtaken)
+    on.endpoints({"requests": "bq://my-project.esteira"}).prepare(version_of(2))
+    assert on.endpoint.predict_request_response_logging_config.enabled
+
+
 # somebody else at the same time, and answers that are lost
 
 
@@ -333,7 +486,7 @@ def test_an_endpoint_that_changes_at_every_try_is_not_asked_for_ever(on: Scene, 
     with pytest.raises(RunError) as caught:
         on.live(endpoints, champion=1, challenger=2, split=30)
     assert str(caught.value) == (
-        f"{endpoints.resource(CASE)}: 'traffic' must follow the pointer. Got 'the endpoint changed at every try'. "
+        f"{endpoints.resource(CASE)}: 'traffic' must follow the pointer. Got 'the endpoint changed, or was busy, at every try'. "
         "See who changes it, in its activity; the next command moves the traffic."
     )
     assert on.split() == {1: 100}

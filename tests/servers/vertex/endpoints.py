@@ -33,7 +33,8 @@ class Endpoints(Models):
     endpoints: dict[str, Any] = field(default_factory=dict)
     containers: dict[tuple[str, str], Container] = field(default_factory=dict)
     starts: Callable[[Any, str, str], Container] = Container.start
-    begun: list[str] = field(default_factory=list)
+    begun: dict[str, str] = field(default_factory=dict)
+    """The operations under way, by id; of which endpoint each is."""
     chance: random.Random = field(default_factory=lambda: random.Random(0))
 
     def __post_init__(self) -> None:
@@ -48,15 +49,21 @@ class Endpoints(Models):
         super().close()
 
     def answer(self, request: Request) -> Any:
-        self.begun = [id for id in self.begun if self.operations[id].done is None]
         for id in self.begun:
             self.look(self.operations[id])
+        self.begun = {id: of for id, of in self.begun.items() if self.operations[id].done is None}
         return super().answer(request)
 
     def _begin(self, work: Callable[[], Any], endpoint: str, undo: Callable[[], None] | None = None) -> Any:
         operation = self.begin(work, f"{PARENT}/endpoints/{endpoint}", undo=undo)
-        self.begun.append(operation["name"].rpartition("/")[2])
+        self.begun[operation["name"].rpartition("/")[2]] = endpoint
         return operation
+
+    def _alone(self, id: str) -> None:
+        """One operation at a time: the service was seen to refuse a second one of an IndexEndpoint and a RagCorpus so."""
+        if id in self.begun.values():
+            message = f"There are other operations running on the Endpoint {PARENT}/endpoints/{id}."
+            raise Refused(400, "FAILED_PRECONDITION", message)
 
     # endpoints
 
@@ -98,6 +105,7 @@ class Endpoints(Models):
         paths = {snake(path) for path in mask.split(",") if path}
         if not paths or not paths <= _UPDATED:
             raise rules.invalid(f"update_mask {mask!r}: not mutable")
+        self._alone(id)
         if asked.etag and asked.etag != found.etag:
             raise Refused(409, "ABORTED", f"The etag {asked.etag} does not match the current one, {found.etag}.")
         if "traffic_split" in paths:
@@ -127,6 +135,7 @@ class Endpoints(Models):
             check_split(asked.traffic_split, {"0", *(one.id for one in found.deployed_models)})
         if found.network and found.deployed_models:
             raise rules.invalid("a private endpoint takes one model")
+        self._alone(id)
         container = self.containers[id, deployed.id] = self.starts(model, id, deployed.id)
 
         def work() -> Any:
@@ -153,6 +162,7 @@ class Endpoints(Models):
         mine = asked.deployed_model_id
         if mine not in {one.id for one in found.deployed_models}:
             raise Refused(404, "NOT_FOUND", f"DeployedModel {mine} is not found in Endpoint {id}.")
+        self._alone(id)
         split = dict(asked.traffic_split or found.traffic_split)
         if split.get(mine):
             raise Refused(400, "FAILED_PRECONDITION", f"DeployedModel {mine} has traffic: {split}.")
