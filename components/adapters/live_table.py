@@ -1,34 +1,46 @@
-"""Live predictions as they come: the servers' segments into `live_CASE`, and the rows added since the last look."""
+"""Live predictions as they come: the servers' segments into `live_CASE`, and what changed since the last look."""
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from components.adapters import taken
 from components.adapters.ports import Blobs, Tables
+from components.adapters.taken import Mark, Marks
 from components.core import inference, live_rows
 from components.core.arrow import ARROW
 from components.core.columns import ColumnType
-from components.core.errors import ConflictError, DataError
+from components.core.errors import ArtifactError, DataError
+from components.core.events import ARRIVAL
 
 SERVERS = "server-"
-"""How the windows of servers begin; each is written once."""
+"""How the windows of servers begin."""
+SPAN = 16
+"""So many segments share a window: few windows, and each small enough to be read again as it grows."""
 MOST = 64
 """So many segments are brought in at once, each server's newest first: a backlog does not hold up who watches."""
 _SEGMENT = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.-]{0,63})/(\d{8})\.jsonl")
+_MARK = re.compile(rf"([A-Za-z0-9][A-Za-z0-9_.-]{{0,63}})/{re.escape(taken.FILE)}")
+_ROWS = 24
+"""Bits of a row's place in its segment, which holds a few megabytes."""
+_AT_ONCE = 8
+"""Segments that are read or deleted at the same time: in a cloud each takes longer to ask for than to send."""
 _TICK = 1.0
 """Seconds by which the clocks of a file system and of a server may differ."""
 
 
 @dataclass
 class Collected:
-    """What `collect` brought in, added up over its calls."""
+    """What an `Intake` brought in, added up over its calls."""
 
     segments: int = 0
     requests: int = 0
@@ -40,45 +52,140 @@ class Collected:
     """Segments that are left for the next call."""
 
 
-def collect(
-    blobs: Blobs, tables: Tables, case: str, types: Mapping[str, ColumnType], into: Collected, *, most: int = MOST
-) -> None:
-    """Brings the servers' segments that the table does not have yet into `live_CASE`, a window each.
+class Intake:
+    """Brings the servers' segments into `live_CASE`, and deletes them some time after (`taken`).
 
-    The window's write is whole or not there, and says that the segment is done. Of several who do it at once each would
-    write the same rows, and one does.
+    A server's row is named by its segment's number and its place there, in a window that follows from the number. So a
+    segment that is taken in again, after a kill or by several at once, counts once; a server's name is that of one run.
 
     Parameters
     ----------
     types
         Of the inputs by name; others are left aside.
-    into
-        What is counted further.
     """
-    table, prefix = inference.table(case), inference.log_prefix(case)
-    done = set(tables.windows(table))
-    found = [(match, name) for name in blobs.names(prefix) if (match := _SEGMENT.fullmatch(name, len(prefix)))]
-    named = [(f"{SERVERS}{m[1]}-{m[2]}", m[1], name) for m, name in found]
-    new = _in_turn([one for one in named if one[0] not in done])
-    into.waiting = max(0, len(new) - most)
-    for window, server, name in new[:most]:
-        segment = live_rows.parse(blobs.read(name)[0], types)
-        with suppress(ConflictError):  # somebody else brought it in meanwhile
-            tables.replace(table, window, segment.rows, after="")
+
+    def __init__(self, blobs: Blobs, tables: Tables, case: str, types: Mapping[str, ColumnType]) -> None:
+        self.collected = Collected()
+        self._blobs, self._tables, self._types = blobs, tables, types
+        self._table, self._prefix = inference.table(case), inference.log_prefix(case)
+        self._marks = Marks(blobs, self._prefix)
+        self._windows: set[str] | None = None
+
+    def collect(self, *, most: int = MOST) -> None:
+        """Takes in at most so many of the segments that the table does not have yet."""
+        logs = self._listed()
+        new = _in_turn([(server, number) for server, log in logs.items() for number in self._new(server, log)])
+        self.collected.waiting = max(0, len(new) - most)
+        done = defaultdict[str, list[int]](list)
+        for window, segments in _by_window(new[:most]):
+            for server, number in self._append(window, segments):
+                done[server].append(number)
+        for server, numbers in done.items():
+            self._marks.change(server, partial(Mark.grown, numbers=numbers, now=time.time()))
+        self._clear(logs, most)
+
+    def _listed(self) -> dict[str, list[int]]:
+        """The numbers of each server's segments; none of one that has but a mark."""
+        logs: dict[str, list[int]] = {}
+        for name in self._blobs.names(self._prefix):
+            if match := _SEGMENT.fullmatch(name, len(self._prefix)):
+                logs.setdefault(match[1], []).append(int(match[2]))
+            elif match := _MARK.fullmatch(name, len(self._prefix)):
+                logs.setdefault(match[1], [])
+        return logs
+
+    def _new(self, server: str, log: Sequence[int]) -> list[int]:
+        """Those that are not taken in by now, as the stored mark has it."""
+        if all(map(self._marks.known(server).has, log)):
+            return []
+        if self._marks.fresh(server) == Mark() and (old := self._old(server, log)):
+            self._marks.change(server, partial(Mark.grown, numbers=old, now=time.time()))
+        return [number for number in log if not self._marks.known(server).has(number)]
+
+    def _old(self, server: str, log: Sequence[int]) -> list[int]:
+        """Those that were taken in before there were marks, each as a window of its own."""
+        if self._windows is None:
+            self._windows = set(self._tables.windows(self._table))
+        return [number for number in log if f"{SERVERS}{server}-{number:08d}" in self._windows]
+
+    def _append(self, window: str, segments: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
+        """Those that are in the table once it has returned."""
+        rows, done = [], []
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            for (server, number), data in zip(segments, pool.map(self._read, segments), strict=True):
+                if data is None:
+                    continue
+                segment = live_rows.parse(data, self._types)
+                self._count(server, segment)
+                rows.append(_placed(segment.rows, number))
+                done.append((server, number))
+        if rows:
+            self._tables.append(self._table, window, pa.concat_tables(rows, promote_options="default"), key=ARRIVAL)
+        return done
+
+    def _read(self, segment: tuple[str, int]) -> bytes | None:
+        """None where somebody else has taken it in, and deleted it since."""
+        name = self._name(*segment)
+        try:
+            return self._blobs.read(name)[0]
+        except ArtifactError:
+            if self._blobs.exists(name):
+                raise
+            return None
+
+    def _count(self, server: str, segment: live_rows.Segment) -> None:
+        into = self.collected
         into.segments += 1
         into.requests += segment.requests
         into.bad += segment.bad
         into.dropped[server] = max(segment.dropped, into.dropped.get(server, 0))
 
+    def _clear(self, logs: Mapping[str, Sequence[int]], most: int) -> None:
+        """Deletes at most so many segments that were taken in long ago, and the marks of servers that have none."""
+        now, gone = time.time(), list[str]()
+        for server, log in logs.items():
+            mark = self._marks.known(server)
+            overdue = mark.overdue(log, now)
+            gone += [self._name(server, number) for number in overdue]
+            if mark.due(now) and not overdue and any(map(mark.has, log)):
+                self._marks.change(server, partial(Mark.renewed, now=now))
+            elif mark.due(now) and not log:
+                self._marks.forget(server)
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            list(pool.map(self._blobs.delete, gone[:most]))
 
-def _in_turn(new: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
-    """(window, server, name): each server's newest, then each one's next. A number says nothing beside another's."""
+    def _name(self, server: str, number: int) -> str:
+        return f"{self._prefix}{server}/{number:08d}.jsonl"
+
+
+def complete(arrivals: pa.ChunkedArray) -> bool:
+    """Whether these rows of a server's window are of every segment that belongs there."""
+    return len(pc.unique(pc.shift_right(arrivals, _ROWS))) == SPAN
+
+
+def _in_turn(new: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
+    """(server, number): each server's newest, then each one's next. A number says nothing beside another's."""
     turns: Counter[str] = Counter()
     ranked = []
     for one in sorted(new, reverse=True):
-        ranked.append((turns[one[1]], one))
-        turns[one[1]] += 1
+        ranked.append((turns[one[0]], one))
+        turns[one[0]] += 1
     return [one for _, one in sorted(ranked, key=lambda rank: rank[0])]
+
+
+def _by_window(segments: Sequence[tuple[str, int]]) -> Iterator[tuple[str, list[tuple[str, int]]]]:
+    """The segments of each window, oldest first."""
+    found = defaultdict[str, list[tuple[str, int]]](list)
+    for server, number in segments:
+        first = (number - 1) // SPAN * SPAN + 1
+        found[f"{SERVERS}{server}-{first:08d}+{SPAN}"].append((server, number))
+    yield from ((window, sorted(those)) for window, those in found.items())
+
+
+def _placed(rows: pa.Table, number: int) -> pa.Table:
+    """The rows with what tells each from all others of its server."""
+    places = pa.array(range(number << _ROWS, (number << _ROWS) + rows.num_rows), pa.int64())
+    return rows.set_column(rows.schema.get_field_index(ARRIVAL), ARRIVAL, places)
 
 
 class Changes:

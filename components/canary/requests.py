@@ -15,7 +15,7 @@ from components.core.errors import RowError
 from components.core.ranking import Floats
 from components.core.scorer import Scorer
 
-OWN = ("_id", "_at", "_source", "_version", "_role", "_status", "_latency_ms", "_score", "_decision")
+OWN = ("_id", "_at", "_source", "_arrival", "_version", "_role", "_status", "_latency_ms", "_score", "_decision")
 PREDICTED = ("_id", "_at", "_score", "_decision")
 _ANSWERED, _FAILED = 200, 500
 Asked = Callable[[Array], Array | None]

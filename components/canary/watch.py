@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import cast
 
 import numpy as np
 import pyarrow as pa
 
 from components.adapters.live import Live
-from components.adapters.live_table import SERVERS, Changes, Collected, collect
+from components.adapters.live_table import SERVERS, Changes, Collected, Intake, complete
 from components.adapters.ports import Ports
 from components.canary.labels import Labels
 from components.canary.requests import OWN, Requests, counted, decisions, joined, requests
@@ -18,10 +19,11 @@ from components.core.canary import Rule
 from components.core.canary_rules import NOTHING, Observed, Series
 from components.core.case import Canary, Case, seconds
 from components.core.columns import Array, ColumnType
+from components.core.events import ARRIVAL
 
 CHAMPION, CHALLENGER = 0, 1
 _MANY = 64
-"""Windows of servers that stand by themselves at most."""
+"""Complete windows of servers that stand by themselves at most."""
 
 
 class Watch:
@@ -31,46 +33,59 @@ class Watch:
         if versions[CHAMPION].scorer.model.task == "regression":  # a number hardly ever equals another
             asked = asked.model_copy(update={"agreement": None})
         self.versions, self.asked = versions, asked
-        self.collected = Collected()
         self.lacking: list[str] = []
         """The champion's inputs that the challenger's requests do not hold, so that it cannot be asked."""
-        self._ports, self._case, self._since = ports, case, since
+        self._since = since
         self._until = since + seconds(asked.deadline)
-        inputs = dict(i for live in versions for i in live.scorer.model.inputs)
-        self._types = case.event_types() | cast(dict[str, ColumnType], inputs)
+        champion, challenger = (cast(dict[str, ColumnType], dict(live.scorer.model.inputs)) for live in versions)
+        types = case.event_types() | champion | challenger
+        self._inputs = champion
+        self._intake = Intake(ports.blobs, ports.tables, case.name, types)
         self._live = Changes(ports.tables, inference.table(case.name), since)
         self._labels = Labels(ports.tables, case.name, asked.quality) if asked.quality else None
         self._windows: dict[str, tuple[Requests, Requests]] = {}
+        self._complete: set[str] = set()
+        self._folded: set[str] = set()
+
+    @property
+    def collected(self) -> Collected:
+        return self._intake.collected
 
     def poll(self) -> bool:
         """Takes in what was logged, and which labels landed, since the last call; whether there was something."""
-        collect(self._ports.blobs, self._ports.tables, self._case.name, self._types, self.collected)
-        changed = self._live.windows()
+        self._intake.collect()
+        changed = [window for window in self._live.windows() if window not in self._folded]
         for window in changed:
-            rows = self._live.read(window, OWN, self._since)
-            counts, version = counted(rows, self._until), np.asarray(rows.column("_version"))
-            places = [np.flatnonzero(counts & (version == v.version)) for v in self.versions]
-            champion, challenger = (rows.take(pa.array(at)) for at in places)
-
-            def asked(at: Array, window: str = window, mine: Array = places[CHALLENGER]) -> Array | None:
-                return self._champion_decides(window, mine[at])
-
-            wanted = asked if self.asked.agreement is not None else None
-            quality = self._labels is not None
-            self._windows[window] = (
-                requests(champion, labelled=quality), requests(challenger, wanted, labelled=quality)
-            )  # fmt: skip
-        self._fold()
+            self._windows[window] = self._read(window)
+        self._fold(changed)
         predicted = [r.rows for pair in self._windows.values() for r in pair]
         whole = not self.collected.waiting
         landed = self._labels is not None and self._labels.poll(predicted, whole=whole)
         return bool(changed) or landed
 
-    def _fold(self) -> None:
-        """Many small windows as one: those of servers are written once."""
-        small = [window for window in self._windows if window.startswith(SERVERS)]
-        if len(small) > _MANY:
-            champions, challengers = zip(*(self._windows.pop(window) for window in small), strict=True)
+    def _read(self, window: str) -> tuple[Requests, Requests]:
+        # At once: read a second time, somebody may have added rows.
+        scored = self._inputs if self.asked.agreement is not None else {}
+        rows = self._live.read(window, [*OWN, *scored], self._since)
+        if window.startswith(SERVERS) and complete(rows.column(ARRIVAL)):
+            self._complete.add(window)
+        counts, version = counted(rows, self._until), np.asarray(rows.column("_version"))
+        champion, challenger = (rows.filter(pa.array(counts & (version == v.version))) for v in self.versions)
+        quality = self._labels is not None
+
+        def asked(at: Array) -> Array | None:
+            return self._champion_decides(challenger.take(pa.array(at)))
+
+        wanted = asked if self.asked.agreement is not None else None
+        return requests(champion, labelled=quality), requests(challenger, wanted, labelled=quality)
+
+    def _fold(self, changed: Collection[str]) -> None:
+        """Many small windows as one: of those that are complete and lie still, as somebody else may be half done."""
+        still = self._complete - self._folded - set(changed)
+        if len(still) > _MANY and not self.collected.waiting:
+            self._folded |= still
+            parts = [self._windows.pop(window) for window in (SERVERS, *still) if window in self._windows]
+            champions, challengers = zip(*parts, strict=True)
             self._windows[SERVERS] = (joined(champions), joined(challengers))
 
     def rules(self) -> list[Rule]:
@@ -101,11 +116,8 @@ class Watch:
         mine = self._of(CHALLENGER)
         return 2 * sum(int(r.stream.sum()) for r in mine) > sum(len(r) for r in mine)
 
-    def _champion_decides(self, window: str, places: Array) -> Array | None:
-        scorer = self.versions[CHAMPION].scorer
-        types = cast(dict[str, ColumnType], dict(scorer.model.inputs))
-        rows = self._live.read(window, ["_at", *types], self._since)
-        self.lacking = lacking(scorer.model.inputs, {f.name: str(f.type) for f in rows.schema})
+    def _champion_decides(self, rows: pa.Table) -> Array | None:
+        self.lacking = lacking(self._inputs.items(), {f.name: str(f.type) for f in rows.schema})
         if self.lacking:
             return None
-        return decisions(scorer, columns_of(rows.take(pa.array(places)), types))
+        return decisions(self.versions[CHAMPION].scorer, columns_of(rows, self._inputs))

@@ -32,7 +32,8 @@ COLUMNS = {
     "_decision": "string",
 }
 """Name and Arrow type. `_id` is the request's id (the event's entity in the stream), `_source` "server" or "stream";
-`_arrival` (the log's offset) and `_event_time` are the stream's, null for the server's."""
+`_arrival` is the log's offset, of a server's row what tells it from the others of its log; `_event_time` is the
+stream's, null for the server's."""
 
 
 def log_prefix(case: str) -> str:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from components.adapters.live_table import Collected, collect
+from components.adapters.live_table import Collected, Intake
 from components.adapters.local.blobs import FileBlobs
 from components.adapters.local.tables import ParquetTables
 
@@ -17,6 +17,11 @@ TYPES: Any = {"x": "number"}
 class Here:
     def __init__(self, root: Path) -> None:
         self.blobs, self.tables = FileBlobs(root / "blobs"), ParquetTables(root / "tables")
+        self.intake = self.collector()
+
+    def collector(self) -> Intake:
+        """Another one, which knows nothing yet."""
+        return Intake(self.blobs, self.tables, CASE, TYPES)
 
     def write(self, server: str, number: int, *ids: str, dropped: int = 0, torn: bytes = b"") -> None:
         lines: list[dict[str, Any]] = [
@@ -27,10 +32,11 @@ class Here:
         data = b"".join(json.dumps(line).encode() + b"\n" for line in (*lines, {"dropped": dropped}))
         self.blobs.write(f"inference/{CASE}/{server}/{number:08d}.jsonl", data + torn, generation=0)
 
-    def collect(self, into: Collected | None = None, **options: int) -> Collected:
-        found = into or Collected()
-        collect(self.blobs, self.tables, CASE, TYPES, found, **options)
-        return found
+    def collect(self, intake: Intake | None = None, **options: int) -> Collected:
+        """What was counted until now by who collects."""
+        who = intake or self.intake
+        who.collect(**options)
+        return who.collected
 
     def ids(self) -> list[str]:
         return sorted(self.tables.read(TABLE)["_id"].to_pylist())

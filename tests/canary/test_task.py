@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from components.adapters import release
+from components.adapters import live_table, release
 from components.adapters.local.endpoints import PointerEndpoints
 from components.adapters.ports import Pointer
 from components.canary import task, watch
@@ -244,7 +244,8 @@ def test_the_streams_windows_count_once_however_often_they_are_written(
 
 
 def test_many_segments_of_several_servers_count_as_one_would(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch, "_MANY", 2)
+    monkeypatch.setattr(live_table, "SPAN", 1)
+    monkeypatch.setattr(watch, "_MANY", 1)
     canary = make(quality={"accuracy": 0.3}, requests=90)
     canary.begin()
     steps = [
@@ -461,7 +462,7 @@ def test_a_kill_at_any_side_effect_and_another_run_end_as_one_without(make: Make
         assert result.parameters == PROMOTED
         assert artifacts.verify(out, "canary").info == {"state": "promote"}
         assert [p.champion for p in there.toy.ports.endpoints.history(NAME)] == [1, 1, 2]
-        assert there.toy.ports.tables.windows("live_toy") == ["server-a-00000001"]
+        assert there.toy.ports.tables.windows("live_toy") == ["server-a-00000001+16"]
         if not died:
             break
     assert deaths > 5

@@ -39,4 +39,6 @@ def test_the_servers_own_log_decides_and_it_follows(
     found = canary.found()
     assert found["log"]["bad"] == 0
     assert found["log"]["dropped"] == dict.fromkeys(found["log"]["dropped"], 0)
-    assert sum(counts["requests"] for counts in found["counts"].values()) >= 120
+    # What disagrees always is aborted at the first look, however much of the log is there by then.
+    fewest = 60 if state == "promote" else 20
+    assert found["counts"]["challenger"]["requests"] >= fewest
