@@ -59,7 +59,7 @@ def run(
     from rich.console import Console
 
     from components.core import profile as profiles
-    from pipelines.launch import console
+    from pipelines.launch import console, hints
     from pipelines.launch import images as references
     from pipelines.launch import run as launch
 
@@ -69,12 +69,13 @@ def run(
     try:
         finished = launch.run(case, pipeline, profile=chosen, start=start, stop=stop, out=out, images=found)
     except KeyboardInterrupt:
-        typer.echo("esteira: interrupted; `esteira runs list` names the run, `esteira runs retry` repeats it", err=True)
+        names, repeats = (hints.esteira(words, profile) for words in ("runs list", "runs retry RUN"))
+        typer.echo(f"esteira: interrupted; `{names}` names the run, `{repeats}` repeats it", err=True)
         raise typer.Exit(INTERRUPTED) from None
     if as_json:
         echo_json({**asdict(finished.record), "report_page": finished.report})
     else:
-        console.closing(Console(), finished.record, finished.report)
+        console.closing(Console(), finished.record, finished.report, profile)
     if not finished.record.whole:
         raise typer.Exit(RunError.exit_code)
 

@@ -159,19 +159,20 @@ def list_runs(on: str, profile: str, case: str, most: int, *, as_json: bool) -> 
     if as_json:
         echo_json([asdict(run) for run in found])
     else:
-        tables.cloud_runs(found, on)
+        tables.cloud_runs(found, on, profile)
 
 
 def show_run(id: str | None, on: str, profile: str, every: float, *, wait: bool, as_json: bool) -> None:
     """`esteira runs show` of a cloud: as it is, or followed to its end."""
     from rich.console import Console
 
-    from pipelines.launch import follow
+    from pipelines.launch import follow, hints
 
     runs = _runs(on, profile)
     newest = [] if id else runs.list(most=1)
     if not id and not newest:
-        raise CaseError("RUN", f"be one on {on}", "none yet", f"Start one: esteira submit CASE batch --to {on}.")
+        remedy = f"Start one: {hints.esteira(f'submit CASE batch --to {on}', profile)}"
+        raise CaseError("RUN", f"be one on {on}", "none yet", remedy)
     chosen = id or newest[0].id
     out = Console(file=sys.stderr if as_json else sys.stdout)
     if wait:

@@ -49,7 +49,7 @@ def cloud_run_apply(
 @app.command("run")
 def cloud_run_run(case: Case, profile: ProfileName = "local", as_json: Json = False) -> None:
     """Start the job now; it goes on by itself."""
-    from pipelines.launch import cloud_run
+    from pipelines.launch import cloud_run, hints
 
     at = cloud_run.there(case, profile)
     started = at.jobs.run(at.case)
@@ -57,13 +57,13 @@ def cloud_run_run(case: Case, profile: ProfileName = "local", as_json: Json = Fa
         echo_json(asdict(started))
         return
     typer.echo(f"run      {started.name}\nconsole  {started.address}")
-    typer.echo(f"follow   esteira runs show {started.name} --profile {profile}")
+    typer.echo(f"follow   {hints.esteira(f'runs show {started.name}', profile)}")
 
 
 @app.command("show")
 def cloud_run_show(case: Case, profile: ProfileName = "local", as_json: Json = False) -> None:
     """Show the job, its schedules and what it has run."""
-    from pipelines.launch import cloud_run
+    from pipelines.launch import cloud_run, hints
 
     found = cloud_run.there(case, profile).shown()
     job = found["job"]
@@ -72,7 +72,7 @@ def cloud_run_show(case: Case, profile: ProfileName = "local", as_json: Json = F
         echo_json({**found, "job": asdict(job) if job else None, **listed})
         return
     if job is None:
-        typer.echo(f"no job: esteira cloud-run apply {case}")
+        typer.echo(f"no job: {hints.esteira(f'cloud-run apply {case}', profile)}")
     else:
         typer.echo(f"job      {job.cpu} cpu, {job.memory}, {job.seconds}s, {job.image}\nconsole  {found['address']}")
     for one in found["schedules"]:

@@ -106,7 +106,7 @@ def rehearse(
     if as_json:
         echo_json({**asdict(done), "report_page": done.finished.report})
     else:
-        console.closing(Console(), done.finished.record, done.finished.report)
+        console.closing(Console(), done.finished.record, done.finished.report, profile)
         console.beside(Console(), done.published, done.stream, done.calls)
     if not done.finished.record.whole:
         raise typer.Exit(RunError.exit_code)

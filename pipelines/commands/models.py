@@ -30,7 +30,7 @@ def models_list(case: Case, profile: ProfileName = "local", as_json: Json = Fals
     if as_json:
         echo_json([asdict(row) for row in rows])
     else:
-        tables.models(name, rows, ports.endpoints.resource(name))
+        tables.models(name, rows, ports.endpoints.resource(name), profile)
 
 
 @app.command("compare")
@@ -63,7 +63,7 @@ def models_history(case: Case, profile: ProfileName = "local", as_json: Json = F
     if as_json:
         echo_json([asdict(state) for state in states])
     else:
-        tables.history(name, states)
+        tables.history(name, states, profile)
 
 
 @app.command("promote")
@@ -170,7 +170,7 @@ def _released(name: str, profile: str, change: Change, *, dry_run: bool, as_json
     from components.core import profile as profiles
     from pipelines.launch import releases, tables
 
-    undo = releases.undo(name, change)
+    undo = releases.undo(name, change, profile)
     if not as_json:
         tables.change(change, undo, dry_run=dry_run)  # it has happened: MLflow's seconds come after
     with tables.waiting("its aliases in MLflow"):

@@ -34,7 +34,7 @@ def runs_list(
     if as_json:
         echo_json([asdict(record) for record in found])
     else:
-        tables.runs(found)
+        tables.runs(found, profile)
 
 
 @app.command("show")
@@ -54,18 +54,19 @@ def runs_show(
 
     from components.adapters import records
     from components.core.record import report_path
-    from pipelines.launch import console
+    from pipelines.launch import console, hints
 
     ports = ports_of(profile)
     jobs = records.jobs(ports.blobs)
     if not jobs or (job is not None and job not in jobs):
-        raise CaseError("JOB", "be a run on this machine", job or "none yet", "See `esteira runs list`.")
+        remedy = f"See `{hints.esteira('runs list', profile)}`."
+        raise CaseError("JOB", "be a run on this machine", job or "none yet", remedy)
     record = records.load_run(ports.blobs, job or jobs[-1])
     page = ports.blobs.link(path) if ports.blobs.exists(path := report_path(record.job)) else ""
     if as_json:
         echo_json({**asdict(record), "report_page": page})
     else:
-        console.closing(Console(), record, page)
+        console.closing(Console(), record, page, profile)
 
 
 app.command("cancel")(cloud.cancel_run)

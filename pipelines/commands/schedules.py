@@ -86,7 +86,7 @@ def schedule_list(case: Case, to: To, profile: ProfileName = "local", as_json: J
     if as_json:
         echo_json([asdict(one) for one in found])
     else:
-        tables.schedules(name, found, to)
+        tables.schedules(name, found, to, profile)
 
 
 @app.command("show")
@@ -121,7 +121,7 @@ def _show_there(case: str, name: str | None, to: str, profile: str, *, as_json: 
     if as_json:
         echo_json([asdict(one) for one in found])
     else:
-        tables.schedules_whole(called, found, to)
+        tables.schedules_whole(called, found, to, profile)
 
 
 @app.command("pause")

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from components.core import shown
 from components.core.record import RunRecord, StepRecord, killed
+from pipelines.launch import hints
 
 STYLES = {
     "done": ("✓", "green"),
@@ -105,8 +106,11 @@ def beside(console: Console, published: int, stream: dict[str, int], calls: dict
     console.print(f"server   {answers or 'nobody called'}", highlight=False, soft_wrap=True)
 
 
-def closing(console: Console, record: RunRecord, report: str) -> None:
-    """The table, the version, the verdict with its reasons, and where the report is (empty: there is none)."""
+def closing(console: Console, record: RunRecord, report: str, profile: str) -> None:
+    """The table, the version, the verdict with its reasons, and where the report is (empty: there is none).
+
+    `profile` is the name of the one that the command was given, for the commands that may follow.
+    """
     console.print()
     console.print(table(record))
     console.print()
@@ -121,7 +125,9 @@ def closing(console: Console, record: RunRecord, report: str) -> None:
     if champion:
         console.print(f"champion version {champion}", highlight=False)
     if challenger := record.step("deploy").parameters.get("challenger") if "canary" not in record.route else None:
-        console.print(f"on trial version {challenger}: esteira models promote, or abort", highlight=False)
+        promote = hints.esteira(f"models promote {record.case} {challenger}", profile)
+        abort = hints.esteira(f"models abort {record.case}", profile)
+        console.print(f"on trial version {challenger}: {promote}, or {abort}", soft_wrap=True, highlight=False)
     if told := record.step("canary").summary:
         console.print(f"canary   {told}", highlight=False, soft_wrap=True)
     if predicted := record.step("predict").summary:
@@ -133,7 +139,8 @@ def closing(console: Console, record: RunRecord, report: str) -> None:
         )
     never = [name for name in record.route if record.step(name).state == "not started"]
     if record.cancelled:
-        console.print(f"cancelled: esteira runs retry {record.job}", style="yellow", soft_wrap=True, highlight=False)
+        retry = hints.esteira(f"runs retry {record.job}", profile)
+        console.print(f"cancelled: {retry}", style="yellow", soft_wrap=True, highlight=False)
     elif never and not record.failed:
         text = f"not started: {', '.join(never)}. No step says why: see kfp.log beside the artifacts."
         console.print(text, style="bold red", soft_wrap=True, highlight=False)

@@ -6,7 +6,7 @@ from components.adapters.connect import Connected
 from components.core import case as case_files
 from components.core.errors import CaseError
 from components.core.profile import Profile
-from pipelines.launch import cases, targets
+from pipelines.launch import cases, hints, targets
 
 
 def put(profile: Profile, case: str, version: int | None = None) -> tuple[str, str, int]:
@@ -21,7 +21,7 @@ def put(profile: Profile, case: str, version: int | None = None) -> tuple[str, s
     monitors = VertexMonitors(targets.vertex(profile))
     chosen = version if version is not None else ports.endpoints.pointer(found.name).champion
     if chosen is None:
-        remedy = f"Name a version: `esteira models list {case}`."
+        remedy = f"Name a version: `{hints.esteira(f'models list {case}', profile.name)}`."
         raise CaseError("VERSION", "be given where nothing is live", "none", remedy)
     ports.registry.get(found.name, chosen)
     name, done = monitors.put(found, found, ports.registry.resource(found.name, chosen))

@@ -12,7 +12,7 @@ from components.adapters.ports import Pointer
 from components.adapters.release import Change
 from components.core.errors import SetupError
 from components.core.profile import Profile
-from pipelines.launch import environments
+from pipelines.launch import environments, hints
 
 _FOLLOW = """
 import sys
@@ -34,16 +34,16 @@ def who() -> str:
         return f"user {os.getuid()}"
 
 
-def undo(case: str, change: Change) -> str:
+def undo(case: str, change: Change, profile: str) -> str:
     """The command that brings back what was live before, as far as there is one; empty where nothing moves."""
     before, after = change.before, change.after
     if _live(before) == _live(after):
         return ""
     if after.champion != before.champion:
-        return f"esteira models rollback {case}" if before.champion else ""
+        return hints.esteira(f"models rollback {case}", profile) if before.champion else ""
     if before.challenger is None:
-        return f"esteira models abort {case}"
-    return f"esteira models canary {case} {before.challenger} --percent {before.split}"
+        return hints.esteira(f"models abort {case}", profile)
+    return hints.esteira(f"models canary {case} {before.challenger} --percent {before.split}", profile)
 
 
 def _live(pointer: Pointer) -> tuple[int | None, int | None, int]:

@@ -13,7 +13,7 @@ from components.core import profile as profiles
 from components.core.case import CaseFile
 from components.core.errors import ArtifactError, CaseError, ConflictError
 from components.core.profile import Profile
-from pipelines.launch import cases, schedule, submit, targets
+from pipelines.launch import cases, hints, schedule, submit, targets
 from pipelines.launch.submit import Ready
 
 
@@ -27,6 +27,7 @@ class Work:
     ready: dict[str, Ready]
     """By pipeline."""
     names: tuple[str, ...]
+    to: str
 
     def plans(self) -> list[Plan]:
         """Each schedule with the run that it starts; the digests are those that `store` will give."""
@@ -53,7 +54,8 @@ class Work:
             steps = [step for step in self._steps() if step.name == name]
             if not steps:
                 return f"{name} is there already, as the case says: {there[0].address}"
-            remedy = f"Give: esteira schedule update {self.file.name} {name}"
+            update = f"schedule update {self.file.name} {name} --to {self.to}"
+            remedy = f"Give: {hints.esteira(update, self.profile.name)}"
             raise ConflictError(name, "not be there, or be as the case says", str(steps[0]), remedy)
         self.store()
         return f"created {name}: {self.schedules.create(plan).address}"
@@ -101,7 +103,7 @@ def prepare(
         targets.require_shared_blobs(chosen, to)
     found.probe()
     targets.require_bucket(chosen, to)
-    return Work(found, file, chosen, ready, wanted)
+    return Work(found, file, chosen, ready, wanted, to)
 
 
 def _pipelines(file: CaseFile, names: Sequence[str]) -> list[str]:
@@ -121,7 +123,8 @@ def shown(case: str, name: str | None, to: str, profile: str) -> tuple[str, list
     if name is not None:
         found = [one for one in found if one.display_name == display_name(called, name)]
         if not found:
-            raise CaseError("SCHEDULE", f"be one of {called} on {to}", name, "See `esteira schedule list`.")
+            remedy = f"See `{hints.esteira(f'schedule list {called} --to {to}', profile)}`."
+            raise CaseError("SCHEDULE", f"be one of {called} on {to}", name, remedy)
     return called, found
 
 

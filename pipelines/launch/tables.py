@@ -16,6 +16,7 @@ from components.adapters.release import Change
 from components.adapters.runs import Run, Scheduled
 from components.core import shown
 from components.core.record import RunRecord
+from pipelines.launch import hints
 from pipelines.launch.console import STYLES
 from pipelines.launch.models import Comparison, Row
 
@@ -44,10 +45,15 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"
 
 
-def models(case: str, rows: Sequence[Row], endpoint: str) -> None:
+def _nothing(text: str, words: str, profile: str) -> None:
+    """That a table would be empty, and the command that puts a row in it."""
+    _out().print(f"{text}: {hints.esteira(words, profile)}", soft_wrap=True)
+
+
+def models(case: str, rows: Sequence[Row], endpoint: str, profile: str) -> None:
     """The versions of a case, oldest first, and the endpoint that serves them; "" for none."""
     if not rows:
-        _out().print(f"{case} has no version yet: esteira run {case} batch")
+        _nothing(f"{case} has no version yet", f"run {case} batch", profile)
         return
     told = [name for name in _SHOWN_METRICS if any(name in row.metrics for row in rows)][:3]
     result = _table(">version", "live", ">traffic", "registered (UTC)", "trained to", *(f">{name}" for name in told))
@@ -72,10 +78,10 @@ def _version(version: int | None) -> str:
     return "" if version is None else str(version)
 
 
-def history(case: str, states: Sequence[Pointer]) -> None:
+def history(case: str, states: Sequence[Pointer], profile: str) -> None:
     """Every state of the pointer, oldest first."""
     if not states:
-        _out().print(f"nothing of {case} is live yet: esteira run {case} batch")
+        _nothing(f"nothing of {case} is live yet", f"run {case} batch", profile)
         return
     result = _table(">state", "since (UTC)", ">champion", ">previous", ">challenger", ">its traffic", "by")
     result.add_column("why")
@@ -132,10 +138,10 @@ def comparison(compared: Comparison, first: int, second: int) -> None:
         out.print(Text(line, style=style))
 
 
-def runs(found: Sequence[RunRecord]) -> None:
+def runs(found: Sequence[RunRecord], profile: str) -> None:
     """One row per run."""
     if not found:
-        _out().print("nothing has run here yet: esteira run flights batch")
+        _nothing("nothing has run here yet", "run flights batch", profile)
         return
     result = _table("run", "case", ">time", "state")
     for record in found:
@@ -148,10 +154,10 @@ def runs(found: Sequence[RunRecord]) -> None:
     _out().print(result)
 
 
-def cloud_runs(found: Sequence[Run], on: str) -> None:
+def cloud_runs(found: Sequence[Run], on: str, profile: str) -> None:
     """One row per run of a cloud."""
     if not found:
-        _out().print(f"nothing of ours has run on {on} yet: esteira submit CASE batch --to {on}")
+        _nothing(f"nothing of ours has run on {on} yet", f"submit CASE batch --to {on}", profile)
         return
     result = _table("run", "case", "pipeline", "key", "begun (UTC)", ">time", "state")
     for run in found:
@@ -160,10 +166,10 @@ def cloud_runs(found: Sequence[Run], on: str) -> None:
     _out().print(result)
 
 
-def schedules(case: str, found: Sequence[Scheduled], on: str) -> None:
+def schedules(case: str, found: Sequence[Scheduled], on: str, profile: str) -> None:
     """One row per schedule of a cloud."""
     if not found:
-        _no_schedule(case, on)
+        _no_schedule(case, on, profile)
         return
     result = _table("schedule", "pipeline", "cron", "time zone", "next (UTC)", "state", "id")
     for one in found:
@@ -172,14 +178,14 @@ def schedules(case: str, found: Sequence[Scheduled], on: str) -> None:
     _out().print(result)
 
 
-def _no_schedule(case: str, on: str) -> None:
-    _out().print(f"{case} has no schedule on {on}: esteira schedule apply {case} --to {on}")
+def _no_schedule(case: str, on: str, profile: str) -> None:
+    _nothing(f"{case} has no schedule on {on}", f"schedule apply {case} --to {on}", profile)
 
 
-def schedules_whole(case: str, found: Sequence[Scheduled], on: str) -> None:
+def schedules_whole(case: str, found: Sequence[Scheduled], on: str, profile: str) -> None:
     """Each schedule of a cloud, a line per fact; what it hands to a run is in --json."""
     if not found:
-        _no_schedule(case, on)
+        _no_schedule(case, on, profile)
     for one in found:
         facts = {
             "pipeline": one.pipeline,

@@ -159,7 +159,7 @@ def test_delete_takes_schedules_and_job_and_nothing_of_another_case(desk: Desk) 
     assert list(desk.service.timed) == ["esteira-predict_flights-2_hourly"]
     assert desk.service.jobs == {}
     assert desk.done("delete") == "nothing was there\n"
-    assert desk.done("show") == "no job: esteira cloud-run apply cases/flights\n"
+    assert desk.done("show") == "no job: esteira cloud-run apply cases/flights --profile cloud\n"
 
 
 @pytest.mark.parametrize(

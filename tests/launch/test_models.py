@@ -75,7 +75,7 @@ def test_a_rollback_to_a_named_version(here: Toy) -> None:
 def test_a_canary_is_begun_widened_and_aborted(here: Toy) -> None:
     begun = models("canary", "3", "--percent", "20")
     assert "Version 3 is challenger with 20 % of the traffic, beside version 2" in begun
-    assert "undo: esteira models abort toy" in begun
+    assert "undo: esteira models abort toy\n" in begun
     assert "undo: esteira models canary toy 3 --percent 20" in models("canary", "3", "--percent", "40")
     assert [row[:4] for row in rows(models("list"))[2:4]] == [
         ["2", "champion", "60", "%"],
@@ -147,8 +147,12 @@ def test_before_anything_is_live_the_history_says_what_to_do(
 ) -> None:
     toy(tmp_path, make_launch)
     monkeypatch.setenv("ESTEIRA_ROOT", str(tmp_path / "esteira"))
-    result = CliRunner().invoke(cli.app, ["models", "history", str(tmp_path / "case")])
-    assert result.output == "nothing of toy is live yet: esteira run toy batch\n"
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "profiles").mkdir()
+    (tmp_path / "profiles" / "dev.yaml").write_text("{}")
+    for given, more in (([], ""), (["--profile", "dev"], " --profile dev")):
+        result = CliRunner().invoke(cli.app, ["models", "history", str(tmp_path / "case"), *given])
+        assert result.output == f"nothing of toy is live yet: esteira run toy batch{more}\n"
 
 
 def test_errors_keep_their_kind_for_the_exit_code(here: Toy) -> None:

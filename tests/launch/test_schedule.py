@@ -68,7 +68,9 @@ def test_a_schedule_is_created_shown_paused_resumed_updated_and_deleted(on_verte
         assert f"nightly {verb}d: https://" in give(on_vertex, verb, "nightly").output
         assert kept.state.name == state
     says(on_vertex, nightly=NIGHTLY | {"cron": "30 4 * * *"})
-    assert isinstance(give(on_vertex, "create", "nightly").exception, ConflictError)
+    refused = give(on_vertex, "create", "nightly").exception
+    assert isinstance(refused, ConflictError)
+    assert refused.remedy == "Give: esteira schedule update flights nightly --to vertex --profile cloud"
     dry = give(on_vertex, "update", "nightly", "--dry-run").output
     assert dry == "update  nightly: cron 0 4 * * * -> 30 4 * * *\n"
     assert give(on_vertex, "update", "nightly").output == dry + "done\n"
