@@ -1,10 +1,11 @@
 """What is kept of live predictions: the servers' log under Blobs, and one table per case that server and stream fill.
 
-The servers' log is JSON lines in segments, `inference/CASE/SERVER/00000001.jsonl`, each written once. One line is one
-request: {"id", "at" (seconds since 1970), "version", "role", "status" (HTTP), "ms" (latency), "inputs" (a list with
-one object of the model's inputs per row), "score" ([float]), "decision" ([str])}; inputs, score and decision are
-absent of a failed one. What a full queue refused is no version's fault and in no line. A segment's last line is
-{"dropped": requests that this server has not logged so far}.
+The servers' log is JSON lines in segments, `inference/CASE/SERVER/00000001.jsonl`, each written once. SERVER names one
+run of a server; `taken.json` beside its segments says whose rows the table has, and some time after they are deleted.
+One line is one request: {"id", "at" (seconds since 1970), "version", "role", "status" (HTTP), "ms" (latency), "inputs"
+(a list with one object of the model's inputs per row), "score" ([float]), "decision" ([str])}; inputs, score and
+decision are absent of a failed one. What a full queue refused is no version's fault and in no line. A segment's last
+line is {"dropped": requests that this server has not logged so far}.
 
 The table `live_CASE` has one row per prediction: the columns of `COLUMNS`, then the model's inputs by name.
 """

@@ -1,4 +1,4 @@
-"""Servers' segments in a folder of their own; other processes import it by name."""
+"""Servers' segments in stores of their own; other processes import it by name."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from typing import Any
 from components.adapters.live_table import Collected, Intake
 from components.adapters.local.blobs import FileBlobs
 from components.adapters.local.tables import ParquetTables
+from components.adapters.ports import Blobs, Tables
 
 CASE, TABLE = "my-case", "live_my_case"
 TYPES: Any = {"x": "number"}
 
 
 class Here:
-    def __init__(self, root: Path) -> None:
-        self.blobs, self.tables = FileBlobs(root / "blobs"), ParquetTables(root / "tables")
+    def __init__(self, blobs: Blobs, tables: Tables) -> None:
+        self.blobs, self.tables = blobs, tables
         self.intake = self.collector()
 
     def collector(self) -> Intake:
@@ -41,6 +42,14 @@ class Here:
     def ids(self) -> list[str]:
         return sorted(self.tables.read(TABLE)["_id"].to_pylist())
 
+    def logged(self) -> list[str]:
+        """The log's names by now, without the prefix."""
+        return [name.removeprefix(f"inference/{CASE}/") for name in self.blobs.names("inference/")]
+
+
+def local(root: Path) -> Here:
+    return Here(FileBlobs(root / "blobs"), ParquetTables(root / "tables"))
+
 
 def gather(root: Path) -> None:
-    Here(root).collect()
+    local(root).collect()

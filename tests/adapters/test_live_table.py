@@ -22,12 +22,12 @@ from components.adapters.local.tables import ParquetTables
 from components.core import live_rows
 from components.core.errors import ArtifactError
 from tests import processes
-from tests.adapters.segments import CASE, TABLE, TYPES, Here, gather
+from tests.adapters.segments import CASE, TABLE, TYPES, Here, gather, local
 
 
 @pytest.fixture
 def here(tmp_path: Path) -> Here:
-    return Here(tmp_path)
+    return local(tmp_path)
 
 
 @dataclass
@@ -118,7 +118,7 @@ def test_a_kill_at_any_point_loses_and_doubles_nothing(tmp_path: Path) -> None:
     n = 2
     while True:
         root = tmp_path / str(n)
-        here = Here(root)
+        here = local(root)
         here.write("a", 1, "p", "q")
         here.write("a", 2, "r")
         died = processes.dies_at(n, gather, root)
@@ -138,11 +138,6 @@ def test_two_that_collect_at_once_write_the_same_rows(here: Here, tmp_path: Path
 
 
 HOUR = 3600.0
-
-
-def logged(here: Here) -> list[str]:
-    """The log's names by now, without the prefix."""
-    return [name.removeprefix(f"inference/{CASE}/") for name in here.blobs.names("inference/")]
 
 
 def test_what_was_a_window_of_its_own_before_there_were_marks_stays_and_is_not_taken_in_again(here: Here) -> None:
@@ -175,14 +170,14 @@ def test_segments_are_deleted_an_hour_or_two_after_they_were_taken_in(here: Here
     here.collect()
     clock.now += HOUR / 2 - 1
     here.collect()
-    assert logged(here) == ["a/00000001.jsonl", "a/00000002.jsonl", "a/00000003.jsonl", "a/taken.json"]
+    assert here.logged() == ["a/00000001.jsonl", "a/00000002.jsonl", "a/00000003.jsonl", "a/taken.json"]
     clock.now += 1
     here.collect()
-    assert logged(here) == ["a/00000003.jsonl", "a/taken.json"]
+    assert here.logged() == ["a/00000003.jsonl", "a/taken.json"]
     here.collect()  # notes what is taken in by now
     clock.now += HOUR
     here.collect(here.collector())
-    assert logged(here) == ["a/taken.json"]
+    assert here.logged() == ["a/taken.json"]
     assert here.ids() == ["1", "2", "3"]
 
 
@@ -192,7 +187,7 @@ def test_a_server_without_segments_loses_its_mark_and_may_go_on(here: Here, cloc
     clock.now += HOUR
     here.collect()
     here.collect()
-    assert logged(here) == []
+    assert here.logged() == []
     here.write("a", 8, "q")
     assert here.collect().segments == 2
     assert here.ids() == ["p", "q"]
@@ -205,9 +200,9 @@ def test_a_backlog_is_deleted_piece_by_piece_and_nothing_that_has_just_come(here
     here.collect(most=3)
     clock.now += HOUR
     here.collect(most=2)
-    assert logged(here) == [first, second, rest[-1], "a/taken.json"]
+    assert here.logged() == [first, second, rest[-1], "a/taken.json"]
     here.collect()
-    assert logged(here) == [first, second, "a/taken.json"]
+    assert here.logged() == [first, second, "a/taken.json"]
     assert here.ids() == ["1", "2", "3", "4", "5"]
 
 
@@ -276,7 +271,7 @@ STEPS = st.one_of(
 def test_whatever_happens_each_line_is_there_once_and_deleted_only_then(
     tmp_path_factory: pytest.TempPathFactory, clock: Clock, steps: list[tuple[str, Any, Any]]
 ) -> None:
-    here = Here(tmp_path_factory.mktemp("log"))
+    here = local(tmp_path_factory.mktemp("log"))
     at, missing, ids = Counter[str](), list[tuple[str, int]](), list[str]()
 
     def write(server: str, number: int) -> None:
@@ -309,7 +304,7 @@ def test_whatever_happens_each_line_is_there_once_and_deleted_only_then(
         clock.now += HOUR
         for _ in range(2):
             here.collect(collectors[0])
-    assert logged(here) == []
+    assert here.logged() == []
     assert (here.ids() if ids else []) == sorted(ids)
 
 
@@ -333,12 +328,12 @@ def test_only_new_and_changed_windows_are_read(here: Here) -> None:
         assert watching.windows() == []
 
 
-def test_windows_that_lay_untouched_since_before_are_never_read(here: Here) -> None:
+def test_windows_that_lay_untouched_since_before_are_never_read(here: Here, tmp_path: Path) -> None:
     here.tables.replace(TABLE, "old", rows("a"))
     since = here.tables.written(TABLE)["old"].at + 5
     watching = Changes(here.tables, TABLE, since)
     assert watching.windows() == []
-    path = next(p for p in Path(here.tables._root).rglob("old.parquet"))
+    path = next(tmp_path.rglob("old.parquet"))
     content = path.read_bytes()
     path.unlink()
     path.write_bytes(content)
