@@ -120,14 +120,14 @@ def prepare(
     file = case_files.load(home)
     image, given = _image(name, chosen, digests, folder)
     if not allow_local_blobs:
-        targets.require_shared_blobs(chosen, "Cloud Run")
+        targets.require_shared(chosen, file, "Cloud Run")
     jobs = CloudRunJobs(where)
     passed = {**submit.digests(home, file), "profile": given.to_json()}
     arguments = tuple(text for key, value in passed.items() for text in (f"--{key}", value))
     resources = file.resources.get("predict", Resources())
     machine = _machine(resources)
     limit = seconds(resources.time_limit) if resources.time_limit else _TIME_LIMIT  # a case's longest is Cloud Run's
-    job = Job(image, arguments, where.service_account, where.kms_key, *machine, limit, _RETRIES)
+    job = Job(image, arguments, where.service_account, where.kms_key, *machine, limit, _RETRIES, (file.name, file.name))
     timed = tuple(_timed(file, jobs.uri(file.name), where.scheduler_account))
     return Work(jobs, CloudSchedules(where), home, file, chosen, job, timed)
 
@@ -169,7 +169,8 @@ def _fits(one: str, other: str) -> bool:
 def _timed(file: CaseFile, uri: str, account: str) -> Iterator[Timed]:
     for name, one in file.schedules.items():
         if one.pipeline == "predict":
-            yield Timed(name, one.cron, one.time_zone, account, uri, PAUSED if one.paused else ENABLED)
+            state, told = PAUSED if one.paused else ENABLED, f"Predictions of {file.name}: {name}"
+            yield Timed(name, one.cron, one.time_zone, account, uri, state, told)
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,33 @@ def test_what_changes_is_told_and_changed_in_place(desk: Desk) -> None:
     desk.says()
     assert "delete  hourly: the case has none of this name" in desk.done("apply")
     assert desk.service.timed == {}
+
+
+def _altered(job: Any, timed: Any) -> Iterator[tuple[str, Callable[[], None], str]]:
+    """What somebody may change by hand in a job and its schedule, and what apply says of it."""
+    template, retry = job.template, timed.retry_config
+    (container,) = template.template.containers
+    yield "job", lambda: container.command.append("-v"), "command "
+    yield "job", lambda: setattr(template, "task_count", 2), "tasks 2 -> 1"
+    yield "job", lambda: template.labels.clear(), "labels ('flights', '') -> ('flights', 'flights')"
+    yield "job", lambda: setattr(template.template, "max_retries", 3), "retries 3 -> 1"
+    yield "hourly", lambda: setattr(timed, "description", "mine"), "description mine -> Predictions of flights: hourly"
+    yield "hourly", lambda: setattr(timed.http_target, "http_method", 2), "method GET -> POST"
+    yield "hourly", lambda: setattr(retry, "retry_count", 0), "retries 0 -> 3"
+    yield "hourly", lambda: setattr(retry, "min_backoff_duration", timedelta(seconds=5)), "backoff 5.0 -> 10.0"
+    yield "hourly", lambda: setattr(timed, "attempt_deadline", timedelta(seconds=600)), "deadline 600.0 -> 180.0"
+
+
+def test_whatever_was_changed_by_hand_is_told_and_set_again(desk: Desk) -> None:
+    desk.says(schedules={"hourly": HOURLY})
+    desk.done("apply")
+    everything = len(list(_altered(desk.service.jobs[JOB], desk.service.timed["esteira-predict_flights_hourly"])))
+    for index in range(everything):
+        job, timed = desk.service.jobs[JOB], desk.service.timed["esteira-predict_flights_hourly"]
+        name, alter, told = list(_altered(job, timed))[index]
+        alter()
+        assert desk.done("apply").startswith(f"update  {name}: {told}")
+    assert desk.done("apply") == "Cloud Run has what the case says: a job and 1 schedules\n"
 
 
 def test_a_schedule_starts_the_job_by_an_address_that_runs_it(desk: Desk) -> None:

@@ -25,7 +25,7 @@ SERVICE = errors.Service(
 
 @dataclass(frozen=True)
 class Job:
-    """What a case's job runs. Its fields are what is compared."""
+    """What a case's job runs. Its fields are all that is set, and all of it is compared."""
 
     image: str
     arguments: tuple[str, ...]
@@ -37,6 +37,10 @@ class Job:
     seconds: int
     """What one attempt may take."""
     retries: int
+    labels: tuple[str, str]
+    """The case's name, on the job and on its executions."""
+    command: tuple[str, ...] = COMMAND
+    tasks: int = 1
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ class CloudRunJobs:
         """Raises ConflictError where another one was made meanwhile."""
         from google.api_core.exceptions import Conflict
 
-        request = {"parent": self._at.parent, "job_id": _id(case), "job": _written(case, job)}
+        request = {"parent": self._at.parent, "job_id": _id(case), "job": _written(job)}
         try:
             self._finish(self._jobs.call("create_job", Conflict, request=request))
         except Conflict as error:
@@ -81,7 +85,7 @@ class CloudRunJobs:
 
     def update(self, case: str, job: Job) -> None:
         """What runs goes on as it was."""
-        request = {"job": {**_written(case, job), "name": self.name(case)}}
+        request = {"job": {**_written(job), "name": self.name(case)}}
         self._finish(self._jobs.call("update_job", request=request))
 
     def delete(self, case: str) -> bool:
@@ -177,10 +181,10 @@ def _id(case: str) -> str:
     return f"esteira-predict-{case}"
 
 
-def _written(case: str, job: Job) -> dict[str, Any]:
+def _written(job: Job) -> dict[str, Any]:
     container = {
         "image": job.image,
-        "command": list(COMMAND),
+        "command": list(job.command),
         "args": list(job.arguments),
         "resources": {"limits": {"cpu": job.cpu, "memory": job.memory}},
     }
@@ -191,8 +195,8 @@ def _written(case: str, job: Job) -> dict[str, Any]:
         "timeout": {"seconds": job.seconds},
         "max_retries": job.retries,
     }
-    labels = {LABEL: case}
-    return {"labels": labels, "template": {"labels": labels, "task_count": 1, "template": task}}
+    own, executions = ({LABEL: name} for name in job.labels)
+    return {"labels": own, "template": {"labels": executions, "task_count": job.tasks, "template": task}}
 
 
 def _read(found: Any) -> Job:
@@ -208,4 +212,7 @@ def _read(found: Any) -> Job:
         limits.get("memory", ""),
         int(task.timeout.total_seconds()),
         task.max_retries,
+        (found.labels.get(LABEL, ""), found.template.labels.get(LABEL, "")),
+        tuple(container.command),
+        found.template.task_count,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from components.adapters.gcp import errors
@@ -23,7 +24,10 @@ _FIELDS = ("description", "schedule", "time_zone", "http_target", "retry_config"
 
 @dataclass(frozen=True)
 class Timed:
-    """When a case's job is started, and as whom. Its fields are what is compared."""
+    """When a case's job is started, and as whom. Its fields are all that is set, and all of it is compared.
+
+    Times are seconds.
+    """
 
     name: str
     """Of the case's schedule."""
@@ -34,6 +38,13 @@ class Timed:
     """What is posted to."""
     state: str
     """ENABLED or PAUSED; also DISABLED or UPDATE_FAILED, of Google's own accord."""
+    description: str
+    method: str = "POST"
+    retries: int = 3
+    backoff: float = 10.0
+    """Before the first retry."""
+    deadline: float = 180.0
+    """For the answer that the job has started, not for its end."""
 
 
 class CloudSchedules:
@@ -89,12 +100,15 @@ class CloudSchedules:
         token = {"service_account_email": wanted.account}
         return {
             "name": self._name(case, wanted.name),
-            "description": f"Predictions of {case}: {wanted.name}",
+            "description": wanted.description,
             "schedule": wanted.cron,
             "time_zone": wanted.time_zone,
-            "http_target": {"uri": wanted.uri, "http_method": "POST", "oauth_token": token},
-            "retry_config": {"retry_count": 3, "min_backoff_duration": {"seconds": 10}},
-            "attempt_deadline": {"seconds": 180},  # for the answer that the job has started, not for its end
+            "http_target": {"uri": wanted.uri, "http_method": wanted.method, "oauth_token": token},
+            "retry_config": {
+                "retry_count": wanted.retries,
+                "min_backoff_duration": timedelta(seconds=wanted.backoff),
+            },
+            "attempt_deadline": timedelta(seconds=wanted.deadline),
         }
 
 
@@ -105,6 +119,18 @@ def _client() -> Any:
 
 
 def _read(name: str, found: Any) -> Timed:
-    target = found.http_target
+    target, retry = found.http_target, found.retry_config
     account = target.oauth_token.service_account_email
-    return Timed(name, found.schedule, found.time_zone, account, target.uri, found.state.name)
+    return Timed(
+        name,
+        found.schedule,
+        found.time_zone,
+        account,
+        target.uri,
+        found.state.name,
+        found.description,
+        target.http_method.name,
+        retry.retry_count,
+        retry.min_backoff_duration.total_seconds(),
+        found.attempt_deadline.total_seconds(),
+    )
