@@ -126,6 +126,17 @@ def test_who_gets_no_answer_from_vertex_is_told_of_the_key_where_a_run_has_one(o
     assert caught.value.remedy == "Run it again: what is there already is found."
 
 
+def test_who_gets_no_answer_from_kubeflow_is_told_of_the_key_where_a_run_has_one(on_kubeflow: Target) -> None:
+    on_kubeflow.server.faults = [Fault(r"POST .*/runs$", status=503, times=10_000)]
+    with pytest.raises(RunError) as caught:
+        on_kubeflow.runs.start(ASKED)
+    assert caught.value.remedy == "Give the same command again, with the same --key: nothing is done twice."
+    on_kubeflow.server.faults = [Fault(".*", status=503, times=10_000)]
+    with pytest.raises(RunError) as caught:
+        on_kubeflow.runs.list()
+    assert caught.value.remedy == "Run it again: what is there already is found."
+
+
 def test_a_server_that_stays_busy_is_an_error_that_says_so(target: Target) -> None:
     target.server.faults.append(Fault(".", 429, times=1000))
     with pytest.raises(RunError, match="must answer"):

@@ -22,6 +22,8 @@ T = TypeVar("T")
 CALL = 60
 """Seconds that one call may take."""
 _PATIENCE = Patience()
+SAME_KEY = "Give the same command again, with the same --key: nothing is done twice."
+_AGAIN = "Run it again: what is there already is found."
 _BUSY = (429, 500, 502, 503, 504)
 
 
@@ -45,9 +47,12 @@ class Caller:
             self._client = self._connect()
         return self._client
 
-    def call(self, call: Callable[[], T], about: str) -> T:
-        """What a call gives that may be made twice. Raises our errors; Absent where the thing is not there."""
-        with translated(about), redirect_stdout(io.StringIO()):  # kfp prints addresses
+    def call(self, call: Callable[[], T], about: str, remedy: str = _AGAIN) -> T:
+        """What a call gives that may be made twice. Raises our errors; Absent where the thing is not there.
+
+        `remedy` is said where no answer came.
+        """
+        with translated(about, remedy), redirect_stdout(io.StringIO()):  # kfp prints addresses
             try:
                 return self._patience.retry(call, transient)
             except Exception as error:
@@ -56,7 +61,9 @@ class Caller:
             self._client = None  # a token lives for an hour, and whoever follows a run may have a new one by now
             return self._patience.retry(call, transient)
 
-    def ensure(self, find: Callable[[], T | None], create: Callable[[], T], about: str) -> tuple[T, bool]:
+    def ensure(
+        self, find: Callable[[], T | None], create: Callable[[], T], about: str, remedy: str = _AGAIN
+    ) -> tuple[T, bool]:
         """What `find` finds, else what `create` makes; and whether it was there.
 
         Creating is not idempotent, so after an answer that was lost it is looked for before anything is made again.
@@ -77,7 +84,7 @@ class Caller:
                     raise
                 return there, True
 
-        return self.call(attempt, about)
+        return self.call(attempt, about, remedy)
 
     def experiment(self) -> str:
         """The id of the profile's experiment, made where it is not there."""
@@ -161,7 +168,7 @@ def _status(error: Exception) -> int:
 
 
 @contextmanager
-def translated(about: str) -> Iterator[None]:
+def translated(about: str, remedy: str) -> Iterator[None]:
     """The client's errors as ours."""
     urllib3: Any = importlib.import_module("urllib3")
     api: Any = importlib.import_module("kfp_server_api")
@@ -170,23 +177,22 @@ def translated(about: str) -> Iterator[None]:
     except api.ApiException as error:
         if _status(error) == 404:
             raise Absent(about) from error
-        raise _translation(error, about) from error
+        raise _translation(error, about, remedy) from error
     except urllib3.exceptions.HTTPError as error:
-        raise _no_answer(type(error).__name__, about) from error
+        raise _no_answer(type(error).__name__, about, remedy) from error
 
 
-def _translation(error: Any, about: str) -> EsteiraError:
+def _translation(error: Any, about: str, again: str) -> EsteiraError:
     told = _words(error)
     if error.status in (401, 403):
         remedy = "Set ESTEIRA_KUBEFLOW_TOKEN to a token that may use this namespace."
         return SetupError(about, "be open to this caller", told, remedy, where="kubeflow")
     if error.status in (400, 409, 422):
         return CaseError(about, "be a request that Kubeflow takes", told, "Mend what it names.")
-    return _no_answer(told, about)
+    return _no_answer(told, about, again)
 
 
-def _no_answer(told: str, about: str) -> RunError:
-    remedy = "Give the same command again, with the same --key: nothing is done twice."
+def _no_answer(told: str, about: str, remedy: str) -> RunError:
     return RunError("Kubeflow", "answer", told, remedy, where=about)
 
 

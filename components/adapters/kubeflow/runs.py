@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-from components.adapters.kubeflow.caller import CALL, Absent, Caller, named, seconds
+from components.adapters.kubeflow.caller import CALL, SAME_KEY, Absent, Caller, named, seconds
 from components.adapters.patience import Patience
 from components.adapters.runs import ENDED, Asked, Run, Started, State, Task, TaskState, is_group
 from components.core.errors import CaseError, ConflictError, RunError, SetupError
@@ -87,7 +87,7 @@ class KubeflowRuns:
         def create() -> Any:
             return runs.run_service_create_run(run=wanted, _request_timeout=CALL)
 
-        there, found = self._calls.ensure(find, create, asked.id)
+        there, found = self._calls.ensure(find, create, asked.id, SAME_KEY)
         differs = _differences(there, asked, version)
         if differs:
             remedy = "Leave out --key, or choose another: this one has its run."
