@@ -212,8 +212,8 @@ class App:
 
 
 def _version(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 9):
-        raise Refused(404, "version", "be a whole number", text, "Ask for a version that is served.")
+    if not (text.isascii() and text.isdigit() and len(text) <= 9 and text[0] != "0"):
+        raise Refused(404, "version", "be a whole number from 1", text, "Ask for a version that is served.")
     return int(text)
 
 

@@ -37,29 +37,41 @@ def document(settings: Settings, case: str, champion: Served | None) -> dict[str
     """The description of every route; without a champion that of the routes without its inputs."""
     inputs = champion.inputs.all if champion is not None else ()
     example = examples(champion)
-    model = f"/v2/models/{case}"
-    paths = {
-        settings.predict: _post("predict", "Predictions of rows", "Predict", "Predicted", {"instances": [example]}),
-        f"{model}/infer": _post("infer", "Predictions of tensors", "Infer", "Inferred", _tensors(inputs, example)),
-        model: _get("metadata", "The model's inputs and outputs", "infer", "Metadata", 503),
-        f"{model}/ready": _get("modelReady", "Whether the model answers", "infer", "Ready", 503),
-        "/v2": _get("server", "The server's name and extensions", "infer", "Server"),
-        "/v2/health/live": _get("live", "Whether the process lives", "state", "Live"),
-        "/v2/health/ready": _get("ready", "Whether requests are answered", "state", "Ready", 503),
-        settings.health: _get("health", "The same, on Vertex AI's route", "state", "Ready", 503),
-        "/metrics": _metrics(),
-    }
     about = "What says how to ask is free; predictions and metrics need the token."
     version = str(champion.version) if champion is not None else "none yet"
     return {
         "openapi": "3.1.0",
         "info": {"title": f"{case}: predictions", "version": version, "description": about},
-        "paths": paths,
+        "paths": {
+            settings.predict: _post("predict", "Predictions of rows", "Predict", "Predicted", {"instances": [example]}),
+            **_models(f"/v2/models/{case}", champion.version if champion is not None else 1, _tensors(inputs, example)),
+            "/v2": _get("server", "The server's name and extensions", "infer", "Server"),
+            "/v2/health/live": _get("live", "Whether the process lives", "state", "Live"),
+            "/v2/health/ready": _get("ready", "Whether requests are answered", "state", "Ready", 503),
+            settings.health: _get("health", "The same, on Vertex AI's route", "state", "Ready", 503),
+            "/metrics": _metrics(),
+        },
         "components": {
             "schemas": _schemas(inputs, example, settings.limits),
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
             "responses": {"Refused": _json("Error", "What is wrong, where, and what to do")},
         },
+    }
+
+
+def _models(model: str, version: int, example: Mapping[str, Any]) -> dict[str, Any]:
+    """The routes of the model, and the same of one version; `version` is an example."""
+    infer = _post("infer", "Predictions of tensors", "Infer", "Inferred", example)
+    metadata = _get("metadata", "The model's inputs and outputs", "infer", "Metadata", 503)
+    ready = _get("modelReady", "Whether the model answers", "infer", "Ready", 503)
+    one = f"{model}/versions/{{version}}"
+    return {
+        f"{model}/infer": infer,
+        model: metadata,
+        f"{model}/ready": ready,
+        f"{one}/infer": _versioned(infer, "versionInfer", "Predictions of tensors by one version", version),
+        one: _versioned(metadata, "versionMetadata", "The same, of a version that is served", version),
+        f"{one}/ready": _versioned(ready, "versionReady", "Whether a version answers", version),
     }
 
 
@@ -199,6 +211,22 @@ def _get(name: str, words: str, tag: str, answer: str, *statuses: int) -> dict[s
     answers = {str(status): _json("Ready" if answer == "Ready" else "Error", "Not now") for status in statuses}
     found = {"200": _json(answer, words), **answers, **_refused(400, 405)}
     return {"get": {"operationId": name, "summary": words, "tags": [_MODEL_TAGS[tag]], "responses": found}}
+
+
+def _versioned(route: Mapping[str, Any], name: str, words: str, version: int) -> dict[str, Any]:
+    """The route with a version in its path; another than those that are served is not found."""
+    number = {"type": "integer", "minimum": 1, "maximum": 999_999_999}
+    asked = {"name": "version", "in": "path", "required": True, "schema": number, "example": version}
+    return {
+        verb: {
+            **operation,
+            "operationId": name,
+            "summary": words,
+            "parameters": [asked, *operation.get("parameters", ())],
+            "responses": {**operation["responses"], **_refused(404)},
+        }
+        for verb, operation in route.items()
+    }
 
 
 def _metrics() -> dict[str, Any]:

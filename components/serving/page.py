@@ -53,7 +53,7 @@ const pretty = text => JSON.stringify(JSON.parse(text), null, 2)
 let doc = null, chosen = null
 
 function asked() {
-  const posts = Object.entries(doc.paths).filter(([, verbs]) => verbs.post)
+  const posts = Object.entries(doc.paths).filter(([path, verbs]) => verbs.post && !path.includes('{'))
   return posts.map(([path, verbs]) => ({path, ...verbs.post}))
 }
 function say(id, text, kind) {

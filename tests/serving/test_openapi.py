@@ -44,9 +44,10 @@ PATHS = (
     "/health",
     "/metrics",
 )
+NAMED = tuple(f"/v2/models/toy/versions/{{version}}{rest}" for rest in ("/infer", "", "/ready"))
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", [*PATHS, *NAMED])
 def test_every_route_is_as_described_for_whatever_a_fuzzer_sends(standing: Server, path: str):
     address = f"http://{standing.address}"
     schema = schemathesis.openapi.from_url(f"{address}/openapi.json")
@@ -56,6 +57,8 @@ def test_every_route_is_as_described_for_whatever_a_fuzzer_sends(standing: Serve
     # say what is refused.
     checks = CHECKS if method == "GET" else [check for check in CHECKS if check is not negative_data_rejection]
     strategy = operation.as_strategy() | operation.as_strategy(generation_mode=schemathesis.GenerationMode.NEGATIVE)
+    if path in NAMED:  # what a fuzzer makes up is hardly ever the version that is served
+        strategy |= operation.as_strategy().map(served)
 
     @settings(
         max_examples=40, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
@@ -65,6 +68,11 @@ def test_every_route_is_as_described_for_whatever_a_fuzzer_sends(standing: Serve
         case.call_and_validate(base_url=address, headers={"Authorization": f"Bearer {TOKEN}"}, checks=checks)
 
     send()
+
+
+def served(case: schemathesis.Case) -> schemathesis.Case:
+    case.path_parameters = {"version": 1}
+    return case
 
 
 def test_what_the_description_allows_is_predicted_unless_the_features_refuse_it(standing: Server):
@@ -84,7 +92,7 @@ def test_what_the_description_allows_is_predicted_unless_the_features_refuse_it(
 def test_the_description_holds_the_inputs_and_an_example_that_is_answered(standing: Server):
     found = standing.ask("/openapi.json").json()
     assert (found["openapi"], found["info"]["version"]) == ("3.1.0", "1")
-    assert set(found["paths"]) == set(PATHS)
+    assert set(found["paths"]) == {*PATHS, *NAMED}
     row = found["components"]["schemas"]["Row"]
     assert row["required"] == ["x", "z", "kind"]
     assert row["examples"] == [
@@ -93,6 +101,12 @@ def test_the_description_holds_the_inputs_and_an_example_that_is_answered(standi
     for path in PATHS[:2]:
         content = found["paths"][path]["post"]["requestBody"]["content"]["application/json"]
         assert standing.ask(path, content["example"]).status == 200
+    for path in NAMED:
+        verb, operation = found["paths"][path].popitem()
+        number = next(one["example"] for one in operation["parameters"] if one["in"] == "path")
+        body = operation["requestBody"]["content"]["application/json"]["example"] if verb == "post" else None
+        for version, status in ((number, 200), (number + 1, 404)):
+            assert standing.ask(path.format(version=version), body).status == status
 
 
 def test_the_page_asks_nobody_else_and_runs_its_own_script_only(standing: Server):
