@@ -130,7 +130,7 @@ def measure(times: int, runs: int) -> None:
         for name, seconds in medians.items()
     ]
     more = {
-        "rows": rows,
+        "count": rows,
         "times_the_rows_per_second_of_by_row": medians["by row"] / medians["preprocess"],
         "times_the_seconds_of_polars": medians["preprocess"] / medians["polars"],
         "seconds": {name: each["seconds"] for name, each in found.items()},

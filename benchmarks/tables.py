@@ -1,6 +1,6 @@
-"""A window to BigQuery and back to Arrow: our Tables, against pandas with Google's client, through the same emulator.
+"""A window to BigQuery and back, and a table as ingest reads it: against pandas with Google's client, same emulator.
 
-    ESTEIRA_BIGQUERY=127.0.0.1:9050,127.0.0.1:9060 python benchmarks/tables.py [--rows 100000] [--runs 3]
+    ESTEIRA_BIGQUERY=127.0.0.1:9050,127.0.0.1:9060 python benchmarks/tables.py [--rows 1000000] [--runs 1]
 
 `make servers` starts the emulator. pandas does less: it knows no window, commit or token. It loads Parquet from a file
 object, as the emulator refuses its multipart upload, and reads over REST. Times are the emulator's as much as ours.
@@ -23,11 +23,23 @@ import pyarrow.parquet as pq
 from common import median_seconds, report
 
 from components.adapters.gcp.clients import BIGQUERY_EMULATOR, READ_EMULATOR, bigquery_client
+from components.adapters.gcp.sources import BigQuerySources
 from components.adapters.gcp.tables import CloudTables
+from components.core.addresses import TABLE
+from components.core.columns import ColumnType
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 RIVAL = REPOSITORY / "benchmarks" / "rivals" / "bigquery_in_pandas.py"
 PYTHON = REPOSITORY / ".venvs" / "bench-pandas"
+COLUMNS: dict[str, ColumnType] = {
+    "_event_time": "timestamp",
+    "_id": "id",
+    "carrier": "string",
+    "distance": "number",
+    "delay": "number",
+    "score": "number",
+    "late": "bool",
+}
 
 
 def flights(count: int) -> pa.Table:
@@ -56,6 +68,18 @@ def ours(dataset: str, rows: pa.Table, runs: int) -> tuple[float, float]:
     return loaded, read
 
 
+def ingested(dataset: str, rows: pa.Table, runs: int) -> float:
+    """The table that pandas made, as ingest reads it."""
+    sources, (listed,) = BigQuerySources("esteira"), BigQuerySources("esteira").listing(f"{TABLE}{dataset}.frame")
+
+    def read() -> pa.Table:
+        return pa.Table.from_batches(list(sources.scan(listed, COLUMNS).batches))
+
+    seconds = median_seconds(read, runs=runs)
+    assert read().num_rows == rows.num_rows
+    return seconds
+
+
 def pandas(dataset: str, rows: pa.Table, runs: int) -> tuple[float, float]:
     """In an environment of its own."""
     subprocess.run(["make", "-s", "-C", str(REPOSITORY), f".venvs/{PYTHON.name}/.stamp"], check=True)
@@ -71,23 +95,25 @@ def pandas(dataset: str, rows: pa.Table, runs: int) -> tuple[float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=100_000)
-    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--runs", type=int, default=1)
     asked = parser.parse_args()
-    rest, _, read = os.environ.get("ESTEIRA_BIGQUERY", "").partition(",")
-    if not read:
+    rest, _, reading = os.environ.get("ESTEIRA_BIGQUERY", "").partition(",")
+    if not reading:
         print("tables: ESTEIRA_BIGQUERY names no emulator (REST, Storage Read); `make servers` starts one")
         sys.exit(0)
-    os.environ[BIGQUERY_EMULATOR], os.environ[READ_EMULATOR] = f"http://{rest}", read
+    os.environ[BIGQUERY_EMULATOR], os.environ[READ_EMULATOR] = f"http://{rest}", reading
     dataset = f"esteira.bench_{uuid.uuid4().hex[:8]}"
     client, rows = bigquery_client("esteira"), flights(asked.rows)
     client.create_dataset(dataset)
     try:
-        we, they = ours(dataset, rows, asked.runs), pandas(dataset, rows, asked.runs)
+        load, read = pandas(dataset, rows, asked.runs)
+        we, they = (*ours(dataset, rows, asked.runs), ingested(dataset, rows, asked.runs)), (load, read, read)
     finally:
         client.delete_dataset(dataset, delete_contents=True)
-    table = [(name, a, b, b / a) for name, a, b in zip(("load", "read to Arrow"), we, they, strict=True)]
-    report("tables", ("seconds", "esteira", "pandas", "ratio"), table, {"rows": asked.rows, "runs": asked.runs})
+    names = ("load", "read to Arrow", "ingest to Arrow")
+    table = [(name, a, b, b / a) for name, a, b in zip(names, we, they, strict=True)]
+    report("tables", ("seconds", "esteira", "pandas", "ratio"), table, {"count": asked.rows, "runs": asked.runs})
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ from components.streaming.loop import GROUP
 from pipelines.launch import cases, producer, run, serve, stream
 from pipelines.launch.beside import Beside
 from pipelines.launch.caller import Caller
+from pipelines.launch.ending import ended_by_sigterm
 from pipelines.launch.own_folder import own_folder
 from pipelines.launch.producer import AT_ONCE, Pace
 from pipelines.launch.replay import Faults, Schedule, schedule
@@ -78,7 +79,7 @@ def rehearse(name: str, profile: Profile, wishes: Wishes, out: Console) -> Rehea
         Producer or caller ended before their time.
     """
     file = case_files.load(cases.find(name))
-    with own_folder(profile, file.name) as own:
+    with ended_by_sigterm(), own_folder(profile, file.name) as own:
         return _rehearsed(name, file, own, wishes, out)
 
 

@@ -19,6 +19,7 @@ from components.core.errors import ArtifactError, RunError
 from components.core.profile import Profile
 from components.core.record import RunRecord, StepRecord, launch_path, report_path, step_path
 from pipelines.launch import cases, compile, console, docker, local, window
+from pipelines.launch.ending import ended_by_sigterm
 
 _NOT_IN_PREDICT = ("train", "evaluate", "register", "deploy")
 ROUTES: dict[str, tuple[str, ...]] = {
@@ -82,7 +83,8 @@ def go(head: RunRecord, text: str, out: Console, images: Mapping[str, str] | Non
     say = partial(out.print, highlight=False, soft_wrap=True)
     runner = docker.Containers(chosen, images, limits, watcher.killed, say) if images is not None else None
     try:
-        local.run(text, dict(head.arguments), root=chosen.path("artifacts"), watch=watcher, runner=runner)
+        with ended_by_sigterm():
+            local.run(text, dict(head.arguments), root=chosen.path("artifacts"), watch=watcher, runner=runner)
     except KeyboardInterrupt:
         watcher.interrupted()
         raise

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,10 +34,14 @@ SMALLER = {
 
 @dataclass(frozen=True)
 class Ran:
-    """What `esteira rehearse --json` printed, and the folder of the rehearsal."""
+    """What `esteira rehearse --json` printed in a folder, and the folder of the rehearsal."""
 
     told: dict[str, Any]
-    home: Path
+    folder: Path
+
+    @property
+    def home(self) -> Path:
+        return self.folder / ".esteira" / "rehearsal" / "flights"
 
     @property
     def steps(self) -> dict[str, Any]:
@@ -66,7 +72,7 @@ def ran(flights_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Ran:
     command = [str(ESTEIRA), "rehearse", "flights", "--rate", "150", "--json"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return Ran(json.loads(done.stdout), folder / ".esteira" / "rehearsal" / "flights")
+    return Ran(json.loads(done.stdout), folder)
 
 
 def test_every_step_of_the_fast_route_is_done_beside_a_living_stream(ran: Ran) -> None:
@@ -112,3 +118,28 @@ def test_the_server_answered_every_call(ran: Ran) -> None:
 def test_nothing_outside_of_the_rehearsal_was_made(ran: Ran) -> None:
     assert [path.name for path in ran.home.parent.parent.iterdir()] == ["rehearsal"]
     assert [path.name for path in ran.home.parent.iterdir()] == ["flights"]
+
+
+@pytest.mark.timeout(600)
+def test_what_a_rehearsal_started_ends_with_it_when_it_is_told_to_end(ran: Ran) -> None:
+    command = [str(ESTEIRA), "rehearse", "flights", "--rate", "150"]
+    with subprocess.Popen(command, cwd=ran.folder, stdout=subprocess.PIPE, text=True) as rehearsal:
+        assert rehearsal.stdout is not None
+        assert any(line.startswith("server at ") for line in rehearsal.stdout)
+        beside = {command for command in commands(ran.home) if "components." in command}
+        assert {"components.serving", "components.streaming"} <= {part for c in beside for part in c.split("\0")}
+        rehearsal.send_signal(signal.SIGTERM)
+        rehearsal.stdout.read()
+    assert rehearsal.returncode not in (0, -signal.SIGTERM)
+    assert commands(ran.home) == set()
+
+
+def commands(home: Path) -> set[str]:
+    """Of the processes that have this folder in their variables or arguments."""
+    found = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            command = (process / "cmdline").read_text()
+            if str(home) in command + (process / "environ").read_text():
+                found.add(command)
+    return found
