@@ -23,6 +23,10 @@ MLFLOW_PORT ?= 5055
 # The bucket and the dataset that the emulators begin with.
 export POST := import sys, urllib.request as r; r.urlopen(r.Request(sys.argv[1], sys.argv[2].encode(), {"Content-Type": "application/json"}))
 
+# Where the servers are that `make servers` started: tests and benchmarks read it from there.
+SERVERS := .tools/run/servers.mk
+-include $(SERVERS)
+
 export PYTHONSAFEPATH := 1
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -64,8 +68,11 @@ servers: .tools/prism .tools/fake-gcs-server $(VENVS)/bqemulator/.stamp $(VENVS)
 	  for try in {1..600}; do (: </dev/tcp/127.0.0.1/$$port) 2>/dev/null && continue 2; sleep 0.1; done; exit 1; done
 	$(PYTHON) -c "$$POST" http://127.0.0.1:$(GCS_PORT)/storage/v1/b '{"name": "esteira"}'
 	$(PYTHON) -c "$$POST" http://127.0.0.1:$(BIGQUERY_PORT)/bigquery/v2/projects/esteira/datasets '{"datasetReference": {"datasetId": "esteira"}}'
+	printf 'export ESTEIRA_%s\n' PRISM=127.0.0.1:$(PRISM_PORT) PUBSUB=127.0.0.1:$(PUBSUB_PORT) GCS=127.0.0.1:$(GCS_PORT) \
+	  BIGQUERY=127.0.0.1:$(BIGQUERY_PORT),127.0.0.1:$(BIGQUERY_READ_PORT) MLFLOW=127.0.0.1:$(MLFLOW_PORT) >$(SERVERS)
 
 servers-stop: ## stop what `make servers` started
+	@rm -f $(SERVERS)
 	@-kill "$$(cat .tools/run/prism.pid)"
 	@-kill "$$(cat .tools/run/gcs.pid)"
 	@-kill "$$(cat .tools/run/bigquery.pid)"
