@@ -22,6 +22,7 @@ from components.core import case as case_files
 from components.core.case import Operations
 from components.core.errors import EsteiraError, SetupError
 from components.core.profile import Profile
+from components.core.targets import CloudRun
 from pipelines.launch import cases, engines, environments
 from pipelines.launch.doctor_check import Check
 
@@ -70,6 +71,25 @@ def _elsewhere(profile: Profile, case: str, operations: Operations | None) -> It
     for target, section in (("vertex", profile.vertex), ("kubeflow", profile.kubeflow)):
         if section is not None:
             yield _target(profile, target)
+    if profile.cloud_run != CloudRun():
+        yield _cloud_run(profile, case)
+
+
+def _cloud_run(profile: Profile, case: str) -> Check:
+    """Cloud Run and Cloud Scheduler, asked for what they have of a case."""
+    from components.adapters.gcp.cloud_run import CloudRunJobs
+    from components.adapters.gcp.cloud_scheduler import CloudSchedules
+    from pipelines.launch import cloud_run
+
+    asked = case or "doctor"
+    try:
+        at = cloud_run.at(profile)
+        job = CloudRunJobs(at, patience=BRIEF).get(asked)
+        timed = CloudSchedules(at, patience=BRIEF).list(asked)
+    except EsteiraError as error:
+        return Check("cloud-run", "broken", str(error), "no predictions there")
+    there = f"; {case} has {'a job' if job else 'no job'} and {len(timed)} schedules" if case else ""
+    return Check("cloud-run", "ok", f"answers{there}")
 
 
 def _target(profile: Profile, target: str) -> Check:

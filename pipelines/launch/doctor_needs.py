@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from components.core.addresses import BUCKET
 from components.core.profile import Profile
+from components.core.targets import CloudRun
 
 Who = Literal["you", "tasks"]
 _OBJECTS = ("storage.objects.create", "storage.objects.get", "storage.objects.list", "storage.objects.delete")
@@ -22,6 +23,10 @@ _LINKS = ("aiplatform.contexts.addContextChildren", "aiplatform.contexts.addCont
 _BOARDS = ("aiplatform.tensorboardExperiments.create", "aiplatform.tensorboardRuns.create")
 _CURVES = ("aiplatform.tensorboardRuns.write", "aiplatform.tensorboardTimeSeries.create")
 _TABLES = ("bigquery.tables.create", "bigquery.tables.get", "bigquery.tables.getData", "bigquery.tables.updateData")
+_CLOUD_RUN = (*(f"run.jobs.{verb}" for verb in ("create", "get", "update", "delete", "run")), "run.executions.list")
+_SCHEDULER = tuple(
+    f"cloudscheduler.jobs.{verb}" for verb in ("create", "get", "list", "update", "delete", "pause", "enable")
+)
 _DATAFLOW = tuple(f"dataflow.jobs.{verb}" for verb in ("create", "get", "list", "cancel", "updateContents"))
 
 
@@ -65,13 +70,16 @@ def _services(profile: Profile) -> Iterator[tuple[str, str]]:
     if profile.jobs.runner == "DataflowRunner":
         yield dataflow.project, "dataflow"
         yield dataflow.project, "compute"
+    if project := cloud_run_project(profile):
+        yield project, "run"
+        yield project, "cloudscheduler"
     for image in images(profile):
         yield image.split("/")[1], "artifactregistry"
 
 
 def grants(profile: Profile) -> list[Grant]:
     """What whoever launches needs, and what the tasks need."""
-    return [*_yours(profile), *_stores(profile), *_models(profile), *_jobs(profile)]
+    return [*_yours(profile), *_cloud_run(profile), *_stores(profile), *_models(profile), *_jobs(profile)]
 
 
 def _yours(profile: Profile) -> Iterator[Grant]:
@@ -81,6 +89,20 @@ def _yours(profile: Profile) -> Iterator[Grant]:
     yield Grant("you", f"projects/{vertex.project}", "roles/aiplatform.user", (*_RUNS, *_CANCEL))
     if vertex.service_account:
         yield Grant("you", vertex.service_account, "roles/iam.serviceAccountUser", ("iam.serviceAccounts.actAs",))
+
+
+def _cloud_run(profile: Profile) -> Iterator[Grant]:
+    project, vertex = cloud_run_project(profile), profile.vertex
+    if not project:
+        return
+    yield Grant("you", f"projects/{project}", "roles/run.developer", _CLOUD_RUN)
+    yield Grant("you", f"projects/{project}", "roles/cloudscheduler.admin", _SCHEDULER)
+    known = vertex.service_account if vertex is not None else ""
+    own = profile.cloud_run.service_account or known
+    for account in sorted(
+        {own, profile.cloud_run.scheduler_account or own} - {"", known}
+    ):  # the known one is asked for
+        yield Grant("you", account, "roles/iam.serviceAccountUser", ("iam.serviceAccounts.actAs",))
 
 
 def _stores(profile: Profile) -> Iterator[Grant]:
@@ -126,6 +148,14 @@ def _jobs(profile: Profile) -> Iterator[Grant]:
         if dataflow.service_account:
             act = ("iam.serviceAccounts.actAs",)
             yield Grant("tasks", dataflow.service_account, "roles/iam.serviceAccountUser", act)
+
+
+def cloud_run_project(profile: Profile) -> str:
+    """Where the profile has Cloud Run; empty: it says nothing of it, or names a server that stands for Google's."""
+    given = profile.cloud_run
+    if given == CloudRun() or given.endpoint.startswith("http://"):
+        return ""
+    return given.project or (profile.vertex.project if profile.vertex is not None else "")
 
 
 def buckets(profile: Profile) -> list[str]:

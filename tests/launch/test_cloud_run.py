@@ -22,6 +22,8 @@ from components.core import profile as profiles
 from components.core.errors import CaseError, ConflictError, EsteiraError, RunError, SetupError
 from pipelines import cli
 from pipelines.launch import cloud_run as cloud
+from pipelines.launch import doctor
+from pipelines.launch.doctor_check import Check
 from tests.conftest import FLIGHTS
 from tests.servers import released
 from tests.servers.cloud_run import CloudRun, cloud_run
@@ -188,6 +190,26 @@ def test_delete_takes_schedules_and_job_and_nothing_of_another_case(desk: Desk) 
     assert desk.service.jobs == {}
     assert desk.done("delete") == "nothing was there\n"
     assert desk.done("show") == "no job: esteira cloud-run apply cases/flights --profile cloud\n"
+
+
+def test_the_doctor_asks_cloud_run_and_tells_what_it_has_of_the_case(desk: Desk) -> None:
+    at = {"project": PROJECT, "region": REGION, "service_account": ACCOUNT}
+    at |= {"endpoint": desk.server.address, "scheduler_endpoint": desk.server.address}
+
+    def looked(case: str = "") -> Check:
+        profile = profiles.Profile.model_validate({"cloud_run": at})
+        return {check.name: check for check in doctor._elsewhere(profile, case, None)}["cloud-run"]
+
+    assert (looked().level, looked().found) == ("ok", "answers")
+    assert looked("flights").found == "answers; flights has no job and 0 schedules"
+    desk.says(schedules={"hourly": HOURLY})
+    desk.done("apply")
+    assert looked("flights").found == "answers; flights has a job and 1 schedules"
+    desk.service.disabled = "cloudscheduler.googleapis.com"
+    assert (looked().level, looked().without) == ("broken", "no predictions there")
+    assert "cloudscheduler.googleapis.com" in looked().found
+    at["service_account"] = ""
+    assert "'cloud_run.service_account' must be named." in looked().found
 
 
 @pytest.mark.parametrize(

@@ -393,6 +393,34 @@ def test_a_profile_asks_for_what_its_adapters_use_and_no_more():
     }
 
 
+def test_cloud_run_is_asked_for_where_the_profile_has_it_and_not_where_a_server_stands_for_it() -> None:
+    plain, given = profile(), profile(cloud_run={"service_account": f"predict@{PROJECT}.iam.gserviceaccount.com"})
+    apis = doctor_needs.services(given)[PROJECT]
+    assert set(apis) - set(doctor_needs.services(plain)[PROJECT]) == {
+        "run.googleapis.com",
+        "cloudscheduler.googleapis.com",
+    }
+    more = [grant for grant in doctor_needs.grants(given) if grant not in doctor_needs.grants(plain)]
+    assert [(grant.who, grant.on, grant.role) for grant in more] == [
+        ("you", f"projects/{PROJECT}", "roles/run.developer"),
+        ("you", f"projects/{PROJECT}", "roles/cloudscheduler.admin"),
+        ("you", f"predict@{PROJECT}.iam.gserviceaccount.com", "roles/iam.serviceAccountUser"),
+    ]
+    elsewhere = profile(cloud_run={"endpoint": "http://127.0.0.1:1"})
+    assert doctor_needs.services(elsewhere) == doctor_needs.services(plain)
+    assert doctor_needs.grants(elsewhere) == doctor_needs.grants(plain)
+
+
+def test_a_right_on_cloud_run_that_lacks_is_one_line_with_its_command(cloud):
+    server, service = cloud
+    service.enabled |= {"run.googleapis.com", "cloudscheduler.googleapis.com"}
+    check = found(server, cloud_run={"region": REGION})[f"run.developer on {PROJECT}"]
+    assert (check.level, check.without) == (
+        "broken",
+        f"gcloud projects add-iam-policy-binding {PROJECT} --member=user:{YOU} --role=roles/run.developer",
+    )
+
+
 def test_emulators_are_knocked_at_and_no_project_is_looked_at(tmp_path):
     with vertex.vertex() as (server, _):
         at = {**PROFILE["vertex"], "project": vertex.PROJECT, "endpoint": server.address}

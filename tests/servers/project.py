@@ -19,7 +19,7 @@ from tests.servers.http import Refused, Request
 PROJECT, NUMBER = "esteira-test", "123456789"
 YOU, TASKS = "you@example.org", "tasks@esteira-test.iam.gserviceaccount.com"
 _PERMISSION = re.compile(r"[a-z]+\.[a-zA-Z]+\.[a-zA-Z]+")
-_SERVICES = {"aiplatform", "bigquery", "dataflow", "iam", "logging", "pubsub", "storage"}
+_SERVICES = {"aiplatform", "bigquery", "cloudscheduler", "dataflow", "iam", "logging", "pubsub", "run", "storage"}
 Method = Callable[["Cloud", Request, re.Match[str]], Any]
 _METHODS: list[tuple[re.Pattern[str], Method]] = []
 
