@@ -25,7 +25,7 @@ class Lease:
 
     def __init__(self, blobs: Blobs, name: str, seconds: float) -> None:
         self._blobs, self._name, self._seconds = blobs, name, seconds
-        self._generation, self._until = 0, 0.0
+        self._generation, self._until, self._kept = 0, 0.0, False
 
     def take(self) -> bool:
         """Whether it is ours now: it was nobody's, or its holder's time was over."""
@@ -47,8 +47,14 @@ class Lease:
         """Seconds."""
         return self._until - time.time()
 
+    def keep(self) -> None:
+        """Keeps everybody out until its time is over: what was begun under it may still come."""
+        self._kept = True
+
     def release(self) -> None:
-        """Lets the next one in, unless somebody has taken it over."""
+        """Lets the next one in, unless it is kept or somebody has taken it over."""
+        if self._kept:
+            return
         try:
             self._blobs.write(self._name, _held(0), generation=self._generation)
         except ConflictError:

@@ -20,6 +20,8 @@ from components.core.errors import ArtifactError
 
 _NAME = re.compile(r"models/([0-9a-f]{64})/([0-9a-f]{64})/?$")
 _REMEDY = "Restore it, or roll back to another version."
+_TRIES = 10
+"""At putting a copy into the cache while others put or harm theirs."""
 
 
 class StoredModels:
@@ -49,7 +51,7 @@ class StoredModels:
         Raises
         ------
         ArtifactError
-            It is gone, half there or altered.
+            It is gone, half there or altered, or the cache cannot be written to.
         """
         cache = self._cache()
         folder = cache / digest
@@ -58,11 +60,7 @@ class StoredModels:
         fetched = Path(tempfile.mkdtemp(prefix=".", dir=cache))
         try:
             self._read(name(identity, digest), digest, fetched)
-            while not _intact(folder, digest):
-                with suppress(OSError):  # somebody else has put theirs there
-                    fetched.rename(folder)
-                    break
-                _remove(folder)
+            _put(fetched, folder, digest)
         finally:
             shutil.rmtree(fetched, ignore_errors=True)
         return folder
@@ -102,6 +100,23 @@ def _intact(folder: Path, digest: str) -> bool:
         return artifacts.verify(folder, "model").digest == digest
     except ArtifactError:
         return False
+
+
+def _put(fetched: Path, folder: Path, digest: str) -> None:
+    """Moves the copy to its place, unless somebody else's stands there whole."""
+    told: OSError | None = None
+    for _ in range(_TRIES):
+        try:
+            fetched.rename(folder)
+        except OSError as error:  # one stands there
+            told = error
+        else:
+            return
+        if _intact(folder, digest):
+            return
+        _remove(folder)
+    remedy = "Remove it, and see who else writes there."
+    raise ArtifactError("cache", "take a copy of the model", str(told), remedy, where=str(folder)) from told
 
 
 def _remove(folder: Path) -> None:

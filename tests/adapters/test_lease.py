@@ -46,6 +46,16 @@ def test_who_was_too_slow_does_not_release_what_somebody_else_holds_now(tmp_path
     assert not third.take()
 
 
+def test_one_that_is_kept_is_not_released(tmp_path: Path) -> None:
+    first, second = (lease(tmp_path) for _ in range(2))
+    first.take()
+    first.keep()
+    first.release()
+    assert not second.take()
+    time_passes(tmp_path)
+    assert second.take()
+
+
 def test_what_is_made_once_is_found_by_all_others(tmp_path: Path) -> None:
     made: list[int] = []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -96,6 +97,46 @@ def test_many_that_fetch_at_once_get_the_same_whole_copy_and_leave_nothing_else(
     digest = models.store(model, identity)
     assert set(in_threads([(models.fetch, (identity, digest))] * 8)) == {tmp_path / "cache" / digest}
     assert [path.name for path in (tmp_path / "cache").iterdir()] == [digest]
+
+
+def test_a_copy_that_is_harmed_again_and_again_is_given_up(
+    models: StoredModels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, identity = a_model(tmp_path, "a")
+    digest = models.store(model, identity)
+    folder, removed = tmp_path / "cache" / digest, 0
+
+    def harm(_: Path) -> None:
+        nonlocal removed
+        removed += 1
+        folder.mkdir(exist_ok=True)
+        (folder / "half").write_bytes(b"")
+
+    folder.parent.mkdir()
+    harm(folder)
+    monkeypatch.setattr(stored_models, "_remove", harm)
+    with pytest.raises(ArtifactError) as caught:
+        models.fetch(identity, digest)
+    assert str(caught.value).startswith(f"{folder}: 'cache' must take a copy of the model. Got ")
+    assert str(caught.value).endswith("Remove it, and see who else writes there.")
+    assert removed == 11
+    assert [path.name for path in folder.parent.iterdir()] == [digest]
+
+
+def test_a_whole_copy_that_came_meanwhile_stays(
+    models: StoredModels, blobs: Counting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, identity = a_model(tmp_path, "a")
+    digest = models.store(model, identity)
+    folder, real = tmp_path / "cache" / digest, models._read
+
+    def read(*given: Any) -> None:
+        real(*given)
+        artifacts.copy(model, folder)
+
+    monkeypatch.setattr(models, "_read", read)
+    monkeypatch.setattr(stored_models, "_remove", lambda _: pytest.fail("it is whole"))
+    assert models.fetch(identity, digest) == folder
 
 
 def test_an_artifact_with_another_digest_than_its_name_is_refused(

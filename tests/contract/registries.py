@@ -37,9 +37,11 @@ def profile(address: str, **sections: Any) -> Profile:
     return Profile.model_validate(chosen | sections)
 
 
-def on_vertex(address: str, root: Path, *, blobs: Blobs | None = None, **times: float) -> VertexRegistry:
+def on_vertex(
+    address: str, root: Path, *, blobs: Blobs | None = None, patience: Patience = QUICK, **times: float
+) -> VertexRegistry:
     chosen: dict[str, Any] = {"lease": 60.0, "settle": 0.5, **times}
-    return VertexRegistry(blobs or CloudFiles(root / "blobs"), profile(address), patience=QUICK, **chosen)
+    return VertexRegistry(blobs or CloudFiles(root / "blobs"), profile(address), patience=patience, **chosen)
 
 
 def on_vertex_and_storage(address: str, run: str, root: Path) -> VertexRegistry:

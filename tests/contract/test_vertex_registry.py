@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from components.adapters.gcp.registry import VertexRegistry
 from components.adapters.gcp.vertex import Caller
+from components.adapters.lease import Lease
 from components.adapters.local.blobs import FileBlobs
 from components.adapters.patience import Patience
 from components.adapters.ports import ModelVersion
@@ -21,7 +23,7 @@ from tests.contract.registries import IMAGE, QUICK, CloudFiles
 from tests.contract.test_registry import a_model
 from tests.servers.http import Fault, Refused, Server
 from tests.servers.vertex.messages import aiplatform_v1
-from tests.servers.vertex.server import PARENT, Vertex, vertex
+from tests.servers.vertex.server import PARENT, PROJECT, Vertex, vertex
 
 UPLOAD = r"POST .*/models:upload"
 TAGS = {"bundle": "b" * 64, "run": "Flights/Batch 1", "estimator": "sklearn.linear_model.LogisticRegression"}
@@ -178,6 +180,83 @@ def test_a_model_that_somebody_makes_at_the_same_moment_is_uploaded_into(here):
     here.server.faults.append(Fault("GET .*/models/[a-z0-9-]+$", 404))
     assert here.register("b").version == 2
     assert [here.uploaded(n).get("modelId", "") for n in (1, 2)] == [here.id, ""]
+
+
+def unanswered(here: Here) -> str:
+    registry = registries.on_vertex(here.server.address, here.root, settle=0.01, patience=registries.BRIEF)
+    error = refusal(lambda: here.register("a", registry))
+    assert isinstance(error, RunError)
+    return str(error)
+
+
+def test_an_upload_that_was_never_answered_is_told_and_comes_all_the_same(here):
+    here.service.upload_looks = 10**6
+    here.server.faults.append(Fault(UPLOAD, times=10**6))
+    told, model = unanswered(here), r"projects/[\w/-]+/models/esteira-flights-\w+"
+    assert re.fullmatch(
+        rf"{model}: 'upload' must be answered. Got .+\. It may come all the same: run it again, "
+        r"which looks for it for \d+ s first\.",
+        told,
+    )
+    asked = here.server.called(UPLOAD)
+    for operation in here.service.operations.values():
+        operation.left = 0
+    here.service.uploads[1:] = []
+    assert here.register("a").version == 1
+    assert here.server.called(UPLOAD) == asked
+
+
+def test_an_upload_that_was_never_answered_keeps_everybody_out_until_the_lease_ends(here):
+    here.server.faults.append(Fault(UPLOAD, times=10**6, done=False))
+    unanswered(here)
+    blobs = CloudFiles(here.root / "blobs")
+    [lease] = [name for name in blobs.names("registry/") if name.endswith(".lease")]
+    assert not Lease(blobs, lease, 1.0).take()
+    here.server.faults.clear()
+    time_passes(blobs)
+    assert here.register("a").version == 1
+
+
+@pytest.mark.parametrize("status", [400, 403, 429])
+def test_an_upload_that_was_refused_lets_the_next_one_in_at_once(here, status):
+    here.server.faults.append(Fault(UPLOAD, status, times=10**6))
+    registry = registries.on_vertex(here.server.address, here.root, patience=registries.BRIEF)
+    refusal(lambda: here.register("a", registry))
+    here.server.faults.clear()
+    assert here.register("a").version == 1
+
+
+def test_a_model_that_is_busy_is_uploaded_into_later(here, monkeypatch):
+    here.register("a")
+    real, once = here.service._add, [1]
+
+    def busy(*given: Any) -> Any:
+        if once:
+            once.pop()
+            raise Refused(400, "FAILED_PRECONDITION", "There are other operations running on the Model.")
+        return real(*given)
+
+    monkeypatch.setattr(here.service, "_add", busy)
+    assert here.register("b").version == 2
+
+
+def test_a_model_that_somebody_makes_and_takes_away_at_every_try_is_told(here):
+    here.server.faults.append(Fault(UPLOAD, 409, times=10**6))
+    registry = registries.on_vertex(here.server.address, here.root, settle=0.01)
+    error = refusal(lambda: here.register("a", registry))
+    assert str(error).partition(": ")[2] == (
+        "'upload' must end in a version. Got 'told to'. Run it again: it goes on with what is there."
+    )
+
+
+def test_a_region_without_vertex_is_told(here):
+    places = {"project": PROJECT, "region": "europe-north9", "pipeline_root": "gs://esteira/runs"}
+    profile = registries.profile(here.server.address, vertex={**places, "endpoint": here.server.address})
+    registry = VertexRegistry(CloudFiles(here.root / "blobs"), profile, patience=QUICK, settle=0.01)
+    assert str(refusal(lambda: here.register("a", registry))) == (
+        "'vertex.region' must have the service. Got 'Location europe-north9 is not found or access is unauthorized.'. "
+        "'europe-north9' has no Vertex AI for project 'esteira-test': choose another region in the profile."
+    )
 
 
 def test_of_two_versions_of_one_content_everybody_means_the_older(here):

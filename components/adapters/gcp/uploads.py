@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from components.adapters.gcp.vertex import Caller
+from components.adapters.gcp import errors
+from components.adapters.gcp.vertex import Caller, no_service, words
 from components.adapters.lease import Lease, awaited
-from components.core.errors import RunError
+from components.core.errors import CaseError, RunError
 
 LEASE = 300.0
 """Seconds that registering one model may take; whoever is killed at it keeps the same model out for so long."""
 SETTLE = 60.0
 """Seconds within which an upload whose answer was lost shows, or was never made."""
-_ROUNDS = 5
+_ROUNDS = 7
+"""Tries where somebody else makes or takes away the model meanwhile: about two minutes, with their pauses."""
 
 
 class Uploads:
@@ -27,42 +29,65 @@ class Uploads:
     def make(self, asked: Mapping[str, Any], find: Callable[[], Any | None], lease: Lease) -> Any:
         """Vertex's version of what is asked for: aiplatform_v1's Model as a mapping.
 
-        `find` gives the version once it is there; the lease keeps everybody else from uploading it.
+        `find` gives the version once it is there; the lease keeps everybody else from uploading it. It is kept to its
+        end where no answer came: whoever runs it again looks for the version until then.
 
         Raises
         ------
         RunError
             It does not come, or the lease would end before an upload had.
+        SetupError
+            The region has no Vertex AI.
         """
+        try:
+            return self._make(asked, find, lease)
+        except RunError as error:
+            if not self._lost:
+                raise
+            lease.keep()
+            told = error.value if error.__cause__ else "no answer"
+            remedy = f"It may come all the same: run it again, which looks for it for {max(lease.left, 0):.0f} s first."
+            raise RunError("upload", "be answered", told, remedy, where=self._name) from error
+
+    def _make(self, asked: Mapping[str, Any], find: Callable[[], Any | None], lease: Lease) -> Any:
         from google.api_core.exceptions import Conflict, NotFound
 
+        told: object = "none came"
+        pause = 1.0
         for _ in range(_ROUNDS):
             try:
                 operation = self._calls.again(lambda: self._attempt(asked, find, lease), self._name)
                 if operation is not None:
                     self._calls.finish(operation, self._name, lease.left)  # the service copies the model
-            except (Conflict, NotFound):  # somebody made the model, or took it away, since we looked
-                continue
-            if (found := awaited(find, self._settle)) is not None:
+                seconds = self._settle
+            except (Conflict, NotFound, CaseError) as error:  # somebody makes the model, or takes it away
+                if isinstance(error, CaseError) and not errors.under_way(error):
+                    raise
+                told = error.value if isinstance(error, CaseError) else words(error)
+                seconds, pause = min(pause, self._settle), 2 * pause
+            if (found := awaited(find, seconds)) is not None:
                 return found
         remedy = "Run it again: it goes on with what is there."
-        raise RunError("upload", "end in a version", "none came", remedy, where=self._name)
+        raise RunError("upload", "end in a version", told, remedy, where=self._name)
 
     def _attempt(self, asked: Mapping[str, Any], find: Callable[[], Any | None], lease: Lease) -> Any | None:
         """The operation of an upload; None where an earlier one has come through."""
-        from google.api_core.exceptions import TooManyRequests
+        from google.api_core.exceptions import ClientError, NotFound
 
         if self._lost and awaited(find, self._settle) is not None:
             return None
         if lease.left < self._settle:
             raise RunError("lease", "last for another upload", f"{lease.left:.0f} s", "Run it again.", where=self._name)
-        into = {"parent_model": self._name} if self._there() else {"model_id": self._name.rpartition("/")[2]}
+        there = self._there()
+        into = {"parent_model": self._name} if there else {"model_id": self._name.rpartition("/")[2]}
         request = {"parent": self._name.rpartition("/models/")[0], "model": dict(asked), **into}
-        self._lost = True
+        before, self._lost = self._lost, True
         try:
             operation = self._calls.once("upload_model", request=request)
-        except TooManyRequests:
-            self._lost = False
+        except ClientError as error:  # an answer: nothing was begun
+            self._lost = before
+            if isinstance(error, NotFound) and not there:
+                raise no_service(self._calls.at, words(error)) from error
             raise
         self._lost = False
         return operation
