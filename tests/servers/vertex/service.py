@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
-from google.protobuf import any_pb2, json_format
+from google.protobuf import any_pb2, empty_pb2, json_format
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from tests.servers.http import Refused, Request
@@ -130,10 +130,7 @@ class Service:
             codes |= {"RESOURCE_EXHAUSTED": 8, "FAILED_PRECONDITION": 9}
             return {"error": {"code": codes.get(refused.reason, 13), "message": refused.message}}
         wrapped = any_pb2.Any()
-        if message is None:
-            wrapped.type_url = "type.googleapis.com/google.protobuf.Empty"
-        else:
-            wrapped.Pack(type(message).pb(message))
+        wrapped.Pack(empty_pb2.Empty() if message is None else type(message).pb(message))
         return {"response": json_format.MessageToDict(wrapped, use_integers_for_enums=True)}
 
     def there(self, kept: dict[str, Any], id: str, kind: str) -> Any:
