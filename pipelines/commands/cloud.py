@@ -62,7 +62,7 @@ def submit(
     ready = launch.ready(case, pipeline, release, target, chosen)
     wanted = backfill_windows(ready, start, stop, key) if start or stop else []
     if not allow_local_blobs:
-        targets.require_shared_blobs(chosen, target)
+        targets.require_shared(chosen, ready.file, target)
     on = f"--on {target} --profile {profile}"
     if wanted:
         launched = launch.launch(ready, runs, target, chosen, Connected(chosen))

@@ -100,7 +100,7 @@ def prepare(
     wanted = tuple(file.schedules if names is None else names)
     ready = {pipeline: submit.ready(case, pipeline, release, to, chosen) for pipeline in _pipelines(file, wanted)}
     if not allow_local_blobs:
-        targets.require_shared_blobs(chosen, to)
+        targets.require_shared(chosen, file, to)
     found.probe()
     targets.require_bucket(chosen, to)
     return Work(found, file, chosen, ready, wanted, to)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.adapters.connect import Connected
+from components.adapters.mounted import MOUNT
 from components.adapters.recorded_runs import RecordedRuns
 from components.adapters.runs import Runs, Schedules
 from components.core.errors import CaseError, SetupError
 from components.core.profile import Profile
 
 if TYPE_CHECKING:
+    from components.core.case import Case
     from components.core.targets import Kubeflow, Vertex
 
 CLOUD = ("vertex", "kubeflow")
@@ -68,11 +71,20 @@ def kubeflow(profile: Profile) -> Kubeflow:
     return profile.kubeflow
 
 
-def require_shared_blobs(profile: Profile, target: str) -> None:
-    """Tasks of a cloud read the case's bundle through Blobs: a folder of this machine is none of theirs."""
-    if profile.blobs.adapter == "local":
-        remedy = "Name a store that the tasks reach too, or --allow-local-blobs if this folder is mounted there."
-        raise SetupError("profile.blobs", f"be reachable from {target}", str(profile.path("blobs")), remedy)
+def require_shared(profile: Profile, case: Case, target: str) -> None:
+    """A folder of this machine is none of a cloud's tasks. Raises SetupError for what they would not find."""
+    rule, unless = f"be reachable from {target}", "or --allow-local-blobs if this folder is mounted there."
+    for port in ("blobs", "tables", "registry"):
+        if getattr(profile, port).adapter == "local":
+            remedy = f"Name a store that the tasks reach too, {unless}"
+            raise SetupError(f"profile.{port}", rule, str(profile.path(port)), remedy)
+    for source in (case.source, *(reference.source for reference in case.references.values())):
+        relative = "://" not in source.path and not Path(source.path).is_absolute()
+        place = f"{profile.sources}/{source.path}" if relative else source.path
+        mounted = target == "vertex" and place.startswith(MOUNT)
+        if source.path and "://" not in place and not mounted:
+            remedy = f"Name a URL such as gs://bucket/folder, {unless}"
+            raise SetupError("profile.sources" if relative else "source.path", rule, place, remedy)
 
 
 def require_bucket(profile: Profile, target: str) -> None:
