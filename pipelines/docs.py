@@ -92,6 +92,7 @@ tracking: {adapter: mlflow, at: "http://127.0.0.1:5000"}
 alerts: {smtp: "localhost:25", webhook_env: ESTEIRA_WEBHOOK}
 """,
     "cloud": """\
+sources: gs://my-bucket/data
 blobs: {adapter: google, at: gs://my-bucket/esteira}
 tables: {adapter: google, at: my-project.esteira}
 events: {adapter: pubsub, at: my-project}
