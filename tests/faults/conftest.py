@@ -18,8 +18,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 class Driver:
     """A process that plays what it is asked for."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
+    def __init__(self, process: subprocess.Popen[str], errors: Path) -> None:
+        self._process, self._errors = process, errors
 
     def play(self, **order: Any) -> list[dict[str, Any]]:
         """The outcomes of the schedules; see `tests.faults.schedules`."""
@@ -28,7 +28,7 @@ class Driver:
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
         line = self._process.stdout.readline()
-        assert line, "the driver has ended"
+        assert line, self._errors.read_text(encoding="utf-8")[-3000:]
         found: list[dict[str, Any]] = json.loads(line)
         return found
 
@@ -48,7 +48,7 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
             text=True,
         ) as process,
     ):
-        yield Driver(process)
+        yield Driver(process, errors)
         assert process.stdin is not None
         process.stdin.close()
         assert process.wait() == 0, errors.read_text(encoding="utf-8")[-3000:]

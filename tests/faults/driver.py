@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import gc
 import json
-import os
 import random
 import shutil
 import signal
-import sys
 import tempfile
 import time
-import traceback
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,8 +33,10 @@ from components.canary import task as canary
 from components.core.profile import Profile
 from components.step import Launch
 from tests.faults import scenes, scenes_stream
-from tests.faults.ports import KILLS, KINDS, Fault, Kind
-from tests.faults.world import Scene, World, launching
+from tests.faults.attempts import Struck, attempted, committed, difference, forked, prepared, sound, temporary
+from tests.faults.cloud import Cloud
+from tests.faults.ports import DRAWN, KILLS, Fault, Kind
+from tests.faults.world import Scene, World
 
 SCENES: dict[str, tuple[Scene, int]] = {
     "gate": (scenes.Gate(), 30),
@@ -75,6 +74,8 @@ class Driver:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self.cloud: Cloud | None = None
+        """Google's adapters are behind the ports: each schedule prepares its scene anew."""
         MlflowRegistry._project = lambda *_: None  # type: ignore[method-assign]  # the view for people has own tests
         canary.INTERVAL = 0.02
         self._sizes: dict[str, dict[str, int]] = {}
@@ -85,20 +86,18 @@ class Driver:
         for name in names:
             if name in self._sizes:
                 continue
-            root = self._folder / "scenes" / name
-            answer = root.with_suffix(".json")
-            _sound(forked(partial(_prepared, SCENES[name][0], root), answer), answer)
+            if self.cloud is None:
+                self._stage(name, self._folder / "scenes" / name)
             world = self._world(name, self._folder / f"whole-{name}")
-            work = partial(_attempted, SCENES[name][0], world, Fault(None, 0, _home(world)), None)
-            found = _sound(forked(work, _answer(world)), _answer(world))
+            work = partial(attempted, SCENES[name][0], world, Fault(None, 0, world.home), None)
+            found = sound(forked(work, world.answer), world.answer)
             self._sizes[name], self._whole[name] = found["counts"], found["state"]
         # What stands in memory by now is shared with every fork, and collecting it would copy it.
         gc.freeze()
 
-    def drawn(self, seed: int) -> Schedule:
+    def drawn(self, seed: int, names: Sequence[str] = tuple(SCENES)) -> Schedule:
         """The schedule of a seed. Its first fault lies within what a run without one does."""
         chance = random.Random(seed)
-        names = list(SCENES)
         [name] = chance.choices(names, [SCENES[n][1] for n in names])
         faults = [self._fault(chance, name)]
         while chance.random() < 0.2:
@@ -106,13 +105,19 @@ class Driver:
         return Schedule(seed, name, tuple(faults), anew=chance.random() < 0.5)
 
     def _fault(self, chance: random.Random, name: str) -> tuple[Kind, int]:
-        kind = chance.choices(KINDS, [2 if kind in KILLS else 1 for kind in KINDS])[0]
+        kind = chance.choices(DRAWN, [2 if kind in KILLS else 1 for kind in DRAWN])[0]
         return kind, chance.randint(1, self._sizes[name][Fault.unit(kind)])
 
-    def every(self, name: str, kind: Kind) -> Iterator[Schedule]:
-        """One schedule for each place of a scene where this fault can strike."""
-        for n in range(1, self._sizes[name][Fault.unit(kind)] + 1):
-            yield Schedule(n, name, ((kind, n),), anew=bool(n % 2))
+    def places(self, name: str, kind: Kind) -> range:
+        """Where this fault can strike in a scene."""
+        return range(1, self._sizes[name][Fault.unit(kind)] + 1)
+
+    def at(self, name: str, kind: Kind, n: int) -> Schedule:
+        return Schedule(n, name, ((kind, n),), anew=bool(n % 2))
+
+    def wired(self, name: str) -> Schedule:
+        """The proxy strikes in the first attempt."""
+        return Schedule(0, name, (("wire", 0),), anew=False)
 
     def play(self, schedule: Schedule) -> Outcome:
         """Never raises for what the schedule does."""
@@ -131,9 +136,12 @@ class Driver:
     def _played(self, schedule: Schedule, folder: Path) -> tuple[list[int], str]:
         """Each attempt's exit code, and what is wrong."""
         world, codes, scene = self._world(schedule.scene, folder), list[int](), SCENES[schedule.scene][0]
+        straight = world.launch.profile
         struck: Struck | None = None
         for number, (kind, n) in enumerate([*schedule.faults, (None, 0)]):
-            code, found = forked(partial(_attempted, scene, world, Fault(kind, n, folder), struck), _answer(world))
+            wired = self.cloud.wire if self.cloud is not None and kind == "wire" else {}
+            world = replace(world, launch=replace(world.launch, profile=_over(straight, wired)))
+            code, found = forked(partial(attempted, scene, world, Fault(kind, n, folder), struck), world.answer)
             codes.append(code)
             if problem := self._wrong(schedule.scene, kind, code, found):
                 return codes, f"attempt {number + 1}, {kind or 'no fault'} {n}: {problem}"
@@ -141,7 +149,7 @@ class Driver:
             if schedule.anew:
                 launch = replace(world.launch, job=f"job-again-{number}")
                 world = replace(world, launch=launch, out=folder / f"out-{number}")
-        left = list(_temporary(folder))
+        left = list(temporary(folder))
         return codes, f"temporary files are left: {left}" if struck is not None and len(left) > struck.kills else ""
 
     def _wrong(self, name: str, kind: Kind | None, code: int, found: Any) -> str:
@@ -154,113 +162,30 @@ class Driver:
             return str(found["problem"])
         whole, state = self._whole[name], found["state"]
         if kind is not None:  # aliases follow with the next run: the step has said so
-            whole, state = _committed(whole), _committed(state)
-        return _difference(whole, state)
+            whole, state = committed(whole), committed(state)
+        return difference(whole, state)
 
     def _world(self, name: str, folder: Path) -> World:
-        """A copy of what the scene's preparation left in its ports."""
+        """The scene as it was prepared, in places of its own."""
         inputs = self._folder / "scenes" / name
-        shutil.copytree(inputs / "esteira", folder / "esteira")
-        (folder / "tmp").mkdir()
+        if self.cloud is not None:
+            inputs = folder / "scene"
+            self._stage(name, inputs)
+        else:
+            shutil.copytree(inputs / "esteira", folder / "esteira")
         launch = Launch(**json.loads((inputs / "launch.json").read_bytes()))
-        profile = Profile.from_json(launch.profile).model_copy(update={"root": str(folder / "esteira")})
-        return World(replace(launch, profile=profile.to_json()), inputs, folder / "out")
+        if self.cloud is None:
+            profile = Profile.from_json(launch.profile).model_copy(update={"root": str(folder / "esteira")})
+            launch = replace(launch, profile=profile.to_json())
+        (folder / "tmp").mkdir()
+        return World(launch, inputs, folder / "out", home=folder)
+
+    def _stage(self, name: str, root: Path) -> None:
+        answer = root.with_suffix(".json")
+        sound(forked(partial(prepared, SCENES[name][0], root, self.cloud), answer), answer)
 
 
-@dataclass(frozen=True)
-class Struck:
-    """The attempt before, and how many kills there were. Each may leave the file that it was writing."""
-
-    world: World
-    kills: int
-
-
-def _home(world: World) -> Path:
-    """The schedule's own folder."""
-    return Path(Profile.from_json(world.launch.profile).root).parent
-
-
-def _answer(world: World) -> Path:
-    """Beside the schedule's folder, in which faults strike."""
-    return _home(world).with_suffix(".json")
-
-
-def _sound(ended: tuple[int, Any], answer: Path) -> Any:
-    """What the work returned, which no fault has struck."""
-    code, found = ended
-    assert code == 0, f"{answer.stem} fails without a fault: {answer.with_suffix('.log').read_text()[-4000:]}"
-    return found
-
-
-def _prepared(scene: Scene, root: Path) -> None:
-    root.mkdir(parents=True)
-    launch = scene.prepare(root, launching(root))
-    (root / "launch.json").write_text(json.dumps(asdict(launch)))
-
-
-def _attempted(scene: Scene, world: World, fault: Fault, struck: Struck | None) -> dict[str, Any]:
-    """Looks at what the attempt before has left, then plays the scene; what came of it, if it comes to its end."""
-    tempfile.tempdir = str(_home(world) / "tmp")
-    if struck is not None and (problem := _seen(scene, struck)):
-        return {"problem": problem}
-    fault.install()
-    scene.play(world)
-    fault.off()
-    return {"problem": "", "counts": {**fault.counts}, "state": scene.state(world)}
-
-
-def _seen(scene: Scene, struck: Struck) -> str:
-    """What a reader finds wrong right after a fault."""
-    try:
-        scene.seen(struck.world)
-    except Exception:
-        return f"a reader finds after it: {traceback.format_exc()}"
-    left = list(_temporary(_home(struck.world)))
-    return f"temporary files are left: {left}" if len(left) > struck.kills else ""
-
-
-def _committed(state: dict[str, Any]) -> dict[str, Any]:
-    """Without the aliases, which are the pointer's projection."""
-    return state | {"versions": [version[:3] for version in state.get("versions", [])]}
-
-
-def _difference(whole: Any, state: Any, path: str = "") -> str:
-    """Where two states differ first."""
-    if isinstance(whole, dict) and isinstance(state, dict):
-        for key in sorted({*whole, *state}, key=str):
-            if found := _difference(whole.get(key), state.get(key), f"{path}.{key}"):
-                return found
-        return ""
-    return "" if whole == state else f"{path or 'state'} is {str(state)[:500]}, and without a fault {str(whole)[:500]}"
-
-
-def _temporary(folder: Path) -> Iterator[str]:
-    return (str(path.relative_to(folder)) for path in folder.rglob("*") if path.name.endswith(".tmp"))
-
-
-def forked(work: Callable[[], Any], answer: Path) -> tuple[int, Any]:
-    """Runs the work in a fork: its exit code, negative for a signal, and what it returned."""
-    answer.parent.mkdir(parents=True, exist_ok=True)
-    answer.unlink(missing_ok=True)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    child = os.fork()
-    if not child:
-        code = 1
-        gc.disable()
-        try:
-            said = os.open(answer.with_suffix(".log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-            os.dup2(said, 1)
-            os.dup2(said, 2)
-            answer.write_text(json.dumps(work(), default=str))
-            code = 0
-        except SystemExit as error:
-            code = error.code if isinstance(error.code, int) else 1
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(code)
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    return code, json.loads(answer.read_bytes()) if code == 0 else None
+def _over(profile: str, wire: dict[str, str]) -> str:
+    """The profile, whose emulators are reached so."""
+    found = json.loads(profile)
+    return json.dumps(found | {"emulators": found["emulators"] | wire})

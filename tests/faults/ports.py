@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import signal
 import sys
@@ -15,11 +16,12 @@ from components.adapters.connect import Connected
 from components.adapters.local import log
 from components.core import artifacts
 
-Kind = Literal["before", "after", "inside", "lost", "refused", "full", "filled"]
-KINDS: tuple[Kind, ...] = ("before", "after", "inside", "lost", "refused", "full", "filled")
+Kind = Literal["before", "after", "inside", "lost", "refused", "full", "filled", "wire"]
+DRAWN: tuple[Kind, ...] = ("before", "after", "inside", "lost", "refused", "full", "filled")
 KILLS: tuple[Kind, ...] = ("before", "after", "inside")
+UNITS = ("calls", "stages", "room")
 PORTS = ("blobs", "sources", "tables", "events", "registry", "endpoints", "tracking", "alerts", "jobs")
-_STAGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "fcntl.flock", "socket.connect"}
+_STAGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "fcntl.flock", "http.client.send"}
 _ROOM = {"write", "open", "os.mkdir"}
 """What a full disk refuses."""
 
@@ -30,16 +32,30 @@ class Fault:
     before, after
         SIGKILL before the n-th call of a port, or after it is done.
     inside
-        SIGKILL at the n-th stage of what changes files under `root`: a file is opened, half written, renamed, removed.
+        SIGKILL at the n-th stage of what changes something: a file under `root` is opened, half written, renamed or
+        removed, or a request's head or body is sent.
     lost, refused
         The n-th call of a port ends in a time-out, after it was done or before.
     full, filled
         The disk is full at the n-th stage that needs room; `filled`: and stays so.
+    wire
+        Nothing here: a proxy before the servers fails as a test tells it.
     """
 
     def __init__(self, kind: Kind | None, n: int, root: Path) -> None:
         self.kind, self.n, self._root = kind, n, f"{root}/"
-        self.counts = dict.fromkeys(("calls", "stages", "room"), 0)
+        self._counted = memoryview(mmap.mmap(-1, 8 * len(UNITS))).cast("q")  # shared with this process's own forks
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Of everything so far."""
+        return dict(zip(UNITS, self._counted, strict=True))
+
+    def _count(self, unit: str) -> int:
+        place = UNITS.index(unit)
+        now = self._counted[place] + 1  # two threads may count the same one; none is left out
+        self._counted[place] = now
+        return now
 
     @staticmethod
     def unit(kind: Kind) -> str:
@@ -67,8 +83,7 @@ class Fault:
         setattr(Connected, name, made)
 
     def call(self, method: Callable[..., Any], *given: Any, **named: Any) -> Any:
-        self.counts["calls"] += 1
-        now = self.counts["calls"] == self.n  # a port may call another one
+        now = self._count("calls") == self.n  # a port may call another one
         if now and self.kind == "before":
             kill()
         if now and self.kind == "refused":
@@ -81,19 +96,17 @@ class Fault:
         return answer
 
     def stage(self, name: str) -> None:
-        self.counts["stages"] += 1
-        if self.kind == "inside" and self.counts["stages"] == self.n:
+        if self._count("stages") == self.n and self.kind == "inside":
             kill()
         if name not in _ROOM:
             return
-        self.counts["room"] += 1
-        room = self.counts["room"]
+        room = self._count("room")
         if (self.kind == "full" and room == self.n) or (self.kind == "filled" and room >= self.n):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _heard(self, event: str, about: tuple[Any, ...]) -> None:
         if event in _STAGES:
-            if event in ("fcntl.flock", "socket.connect") or self._ours(about[0]):
+            if event in ("fcntl.flock", "http.client.send") or self._ours(about[0]):
                 self.stage(event)
         elif event == "open" and int(about[2] or 0) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT) and self._ours(about[0]):
             self.stage(event)

@@ -19,24 +19,38 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from tests.faults.driver import SCENES, Driver, Outcome
+from tests.faults.cloud import Cloud, emulators, import_clients
+from tests.faults.driver import SCENES, Driver, Outcome, Schedule
+from tests.faults.ports import Kind
 
+ALL = list(SCENES)
 COMMAND = "PYTHONPATH=. .venvs/dev/bin/python -m tests.faults.schedules"
 Told = dict[str, Any]
 """Of one schedule, as JSON."""
 
 
-def told(outcome: Outcome) -> Told:
-    """With the command that plays a failed one again."""
+def told(outcome: Outcome, how: str | None) -> Told:
+    """With the command that plays a failed one again; `how` are its words beside the seed, None where a test alone can."""
     scene, text = outcome.schedule.scene, ""
     if outcome.problem:
-        text = f"{COMMAND} --seed {outcome.schedule.seed}\n{outcome.schedule}\n{outcome.problem}"
+        again = "" if how is None else f"{COMMAND}{how} --seed {outcome.schedule.seed}\n"
+        text = f"{again}{outcome.schedule}\n{outcome.problem}"
     return {"seed": outcome.schedule.seed, "scene": scene, "ended_early": any(outcome.codes), "problem": text}
 
 
-def _many(driver: Driver, seeds: Sequence[int], jobs: int) -> Iterator[Told]:
+def asked_for(driver: Driver, names: Sequence[str], every: str, seeds: Sequence[int]) -> tuple[list[Schedule], str]:
+    """The schedules of these seeds, drawn or, with a kind, at that place of the scene; and how a command asks for it."""
+    how = f" --scenes {','.join(names)}" if list(names) != ALL else ""
+    how += " --google" if driver.cloud is not None else ""
+    if every:
+        [name], kind = names, cast(Kind, every)
+        return [driver.at(name, kind, n) for n in seeds or driver.places(name, kind)], f"{how} --every {every}"
+    return [driver.drawn(seed, names) for seed in seeds], how
+
+
+def _many(driver: Driver, schedules: Sequence[Schedule], how: str, jobs: int) -> Iterator[Told]:
     """What came of them, as it comes, of so many processes at once."""
     with ExitStack() as stack:
         readers = []
@@ -44,8 +58,8 @@ def _many(driver: Driver, seeds: Sequence[int], jobs: int) -> Iterator[Told]:
             reader, writer = os.pipe()
             if not os.fork():
                 with open(writer, "w", encoding="utf-8") as pipe:
-                    for seed in seeds[job::jobs]:
-                        print(json.dumps(told(driver.play(driver.drawn(seed)))), file=pipe, flush=True)
+                    for schedule in schedules[job::jobs]:
+                        print(json.dumps(told(driver.play(schedule), how)), file=pipe, flush=True)
                 os._exit(0)
             os.close(writer)
             readers.append(stack.enter_context(open(reader, encoding="utf-8")))
@@ -58,26 +72,51 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="the first one")
     parser.add_argument("--count", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--scenes", default=",".join(ALL), help="of which to draw; also batch")
+    parser.add_argument("--every", default="", help="this kind of fault, at the place of the seed, and no other")
+    parser.add_argument("--google", action="store_true", help="over the emulators that the environment names")
     parser.add_argument("--serve", action="store_true", help="plays what standard input asks for, in JSON")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="esteira-faults-") as folder:
-        driver = Driver(Path(folder))
         if asked.serve:
-            return _serve(driver)
-        driver.prepare()
-        return _report(_many(driver, range(asked.seed, asked.seed + asked.count), asked.jobs), asked.count)
+            return _serve(Path(folder))
+        driver, names = Driver(Path(folder)), asked.scenes.split(",")
+        if asked.google:
+            import_clients()
+            driver.cloud = Cloud(emulators())
+        prepared(driver, names)
+        seeds = range(asked.seed, asked.seed + asked.count)
+        schedules, how = asked_for(driver, names, asked.every, seeds)
+        return _report(_many(driver, schedules, how, asked.jobs), asked.count)
 
 
-def _serve(driver: Driver) -> int:
-    """For `tests.faults.playing`: a line of JSON for a line of JSON."""
+def prepared(driver: Driver, names: Sequence[str]) -> None:
+    if "batch" in names and "batch" not in SCENES:
+        from tests.faults.scene_batch import Batch  # its imports take seconds more
+
+        SCENES["batch"] = (Batch(), 1)
+    driver.prepare(names)
+
+
+def _serve(folder: Path) -> int:
+    """For the tests: a line of JSON for a line of JSON."""
+    drivers: dict[str, Driver] = {}
     for line in sys.stdin:
         order = json.loads(line)
-        driver.prepare(order.get("scenes", tuple(SCENES)))
-        if "every" in order:
-            schedules = driver.every(*order["every"])
-        else:
-            schedules = map(driver.drawn, range(order["seed"], order["seed"] + order["count"]))
-        print(json.dumps([told(driver.play(schedule)) for schedule in schedules]), flush=True)
+        cloud = Cloud(**order["cloud"]) if "cloud" in order else None
+        # What a run does without a fault depends on which adapters are Google's.
+        ports = "local" if cloud is None else "vertex" if cloud.vertex else "emulated"
+        driver = drivers.setdefault(ports, Driver(Path(tempfile.mkdtemp(dir=folder))))
+        if cloud is not None:
+            import_clients()
+            driver.cloud = cloud
+        names = order.get("scenes", ALL)
+        prepared(driver, names)
+        schedules, how = asked_for(driver, names, order.get("every", ""), order.get("seeds", ()))
+        if cloud is not None and cloud.wire:
+            schedules = [driver.wired(name) for name in names]
+        again = None if cloud is not None and (cloud.wire or cloud.vertex) else how
+        print(json.dumps([told(driver.play(schedule), again) for schedule in schedules]), flush=True)
     return 0
 
 

@@ -10,7 +10,7 @@ from tests.faults.conftest import Driver
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["before", "lost"])
 def test_a_fault_at_any_call_of_a_port_changes_nothing_in_the_end(driver: Driver, kind: str) -> None:
-    outcomes = driver.play(every=["gate", kind])
+    outcomes = driver.play(scenes=["gate"], every=kind)
     assert "\n".join(outcome["problem"] for outcome in outcomes if outcome["problem"]) == ""
     assert len(outcomes) > 70
     if kind == "before":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,6 +12,7 @@ from components.core import artifacts, bundle, case, watermark
 from components.core.errors import ArtifactError
 from components.core.profile import Profile
 from components.step import Launch, store_bundle, store_operations
+from tests.faults.cloud import make_dataset
 from tests.toy import NAME
 
 CLOCK = {"_at", "_latency_ms", "_label_time"}
@@ -18,15 +20,22 @@ CLOCK = {"_at", "_latency_ms", "_label_time"}
 
 @dataclass
 class World:
-    """One schedule's launch over a root of its own; `inputs` are the scene's, which nobody changes."""
+    """One schedule's launch over ports of its own; `inputs` are the scene's, which nobody changes."""
 
     launch: Launch
     inputs: Path
     out: Path
+    home: Path
+    """In which faults strike; `out` is in it."""
 
     @property
     def ports(self) -> Connected:
         return Connected(Profile.from_json(self.launch.profile))
+
+    @property
+    def answer(self) -> Path:
+        """Where an attempt says what came of it."""
+        return self.home.with_suffix(".json")
 
     def places(self, *names: str) -> dict[str, str]:
         return {name: str(self.out / name) for name in names}
@@ -54,12 +63,15 @@ class Launching(Protocol):
     def __call__(self, folder: Path, sources: Path, job: str = "job-1", **profile: object) -> Launch: ...
 
 
-def launching(root: Path) -> Launching:
-    """How a scene stores its case: in ports under `root`."""
+def launching(root: Path, settings: Mapping[str, Any]) -> Launching:
+    """How a scene stores its case: in ports under `root`, and with these sections of the profile."""
 
     def launch(folder: Path, sources: Path, job: str = "job-1", **profile: object) -> Launch:
-        chosen = Profile.model_validate({"root": str(root / "esteira"), "sources": str(sources), **profile})
+        places = {"root": str(root / "esteira"), "sources": str(sources)}
+        chosen = Profile.model_validate({**places, **settings, **profile})
         ports, built = Connected(chosen), bundle.build(folder)
+        if chosen.tables.adapter == "google":
+            make_dataset(chosen.tables.at)
         store_bundle(ports, built)
         return Launch(job, built.digest, store_operations(ports, case.load(folder).operations()), chosen.to_json())
 
@@ -94,9 +106,9 @@ def live_state(ports: Connected, name: str = NAME) -> dict[str, Any]:
     }
 
 
-def tables_state(ports: Connected) -> dict[str, Any]:
-    """The rows of each table of the toy by window, without what a clock wrote."""
-    names = ("predictions_toy", "live_toy", "labels_toy", "dead_letter_toy")
+def tables_state(ports: Connected, case: str = NAME) -> dict[str, Any]:
+    """The rows of each table of the case by window, without what a clock wrote."""
+    names = [f"{kind}_{case}" for kind in ("predictions", "live", "labels", "dead_letter")]
     rows = {
         name: {window: ports.tables.read(name, window=window).to_pylist() for window in ports.tables.windows(name)}
         for name in names
