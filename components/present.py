@@ -14,6 +14,7 @@ from components.core import artifacts
 from components.core.blocks import finite, thin
 
 PAGE = "index.html"
+SUMMARY = "summary.md"
 EVALUATION = "evaluation.json"
 
 
@@ -82,7 +83,7 @@ def name_table(artifact: Named, name: str) -> None:
         artifact.metadata |= {"projectId": project, "datasetId": dataset, "tableId": table}
 
 
-def copy_page(artifact: str, target: str) -> None:
-    """The artifact's own page as the file that the console shows."""
+def copy_file(artifact: str, target: str, *, name: str = PAGE) -> None:
+    """The artifact's own page, or another file of it, as the file that the console shows."""
     root = Path(artifact)
-    artifacts.atomic_write(Path(target), artifacts.read_named(root, artifacts.read_manifest(root), PAGE))
+    artifacts.atomic_write(Path(target), artifacts.read_named(root, artifacts.read_manifest(root), name))

@@ -60,7 +60,7 @@ def test_an_evaluation_without_classes_shows_none(tmp_path: Path) -> None:
 
 def test_the_page_is_copied_into_a_folder_that_was_not_there(tmp_path: Path) -> None:
     target = tmp_path / "deep" / "page"
-    present.copy_page(evaluation(tmp_path / "evaluation"), str(target))
+    present.copy_file(evaluation(tmp_path / "evaluation"), str(target))
     assert target.read_bytes() == b"<!doctype html>"
 
 
@@ -68,7 +68,7 @@ def test_an_altered_page_is_not_shown(tmp_path: Path) -> None:
     root = evaluation(tmp_path / "evaluation")
     Path(root, "index.html").write_bytes(b"<!doctype  html")
     with pytest.raises(ArtifactError, match="'index.html' must have the sha256 of its manifest"):
-        present.copy_page(root, str(tmp_path / "page"))
+        present.copy_file(root, str(tmp_path / "page"))
     assert not (tmp_path / "page").exists()
 
 

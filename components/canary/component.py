@@ -22,5 +22,5 @@ def canary(
 
     launch = Launch(job, bundle, operations, profile)
     result = task.run(launch, version=version, champion=champion, canary=canary.path)
-    present.copy_page(canary.path, page.path)
+    present.copy_file(canary.path, page.path)
     return result.parameters["champion"]

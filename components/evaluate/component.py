@@ -18,6 +18,7 @@ def evaluate(
     metrics: dsl.Output[dsl.Metrics],
     curves: dsl.Output[dsl.ClassificationMetrics],
     page: dsl.Output[dsl.HTML],
+    summary: dsl.Output[dsl.Markdown],
 ) -> str:
     from components import present
     from components.evaluate import task
@@ -32,5 +33,6 @@ def evaluate(
     )
     present.log_metrics(metrics, result.metrics)
     present.log_curves(curves, evaluation.path)
-    present.copy_page(evaluation.path, page.path)
+    present.copy_file(evaluation.path, page.path)
+    present.copy_file(evaluation.path, summary.path, name=present.SUMMARY)
     return result.parameters["verdict"]

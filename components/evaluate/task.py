@@ -6,14 +6,14 @@ import functools
 import json
 import math
 
-from components import step
+from components import present, step
 from components.adapters import live
 from components.adapters.ports import ModelVersion
 from components.core import artifacts, policy
 from components.core.case import Gate
 from components.core.policy import Evidence, Verdict
 from components.core.scorer import Scorer
-from components.evaluate import champions, holdout, show
+from components.evaluate import champions, holdout, show, summary
 from components.evaluate.findings import Findings, Rival, measured, picture
 from components.evaluate.holdout import Rows, Scores
 from components.evaluate.importance import importance, sample
@@ -32,7 +32,7 @@ def run(launch: step.Launch, *, model: str, holdout: str, evaluation: str, purpo
     holdout
         An artifact of kind "enriched": the raw rows of the holdout, labelled.
     evaluation
-        Where evaluation.json and index.html go.
+        Where evaluation.json, index.html and summary.md go.
     purpose
         "fast": an accepted challenger has still to earn its traffic, whatever the case's `deploy` says.
 
@@ -73,6 +73,7 @@ def work(context: step.Context, champion: ModelVersion | None, purpose: str = "t
     files = [
         artifacts.write_file(root, "evaluation.json", show.to_json(found)),
         artifacts.write_file(root, "index.html", page),
+        artifacts.write_file(root, present.SUMMARY, summary.markdown(found, _word(found.verdict))),
     ]
     artifacts.publish(root, "evaluation", files=files, info={"accepted": found.verdict.accepted})
     verdict = {

@@ -28,5 +28,5 @@ def monitor(
         monitoring=monitoring.path,
     )
     present.log_metrics(metrics, result.metrics)
-    present.copy_page(monitoring.path, page.path)
+    present.copy_file(monitoring.path, page.path)
     return result.parameters["drift"]

@@ -20,4 +20,4 @@ def validate(
     from components.validate import task
 
     task.run(Launch(job, bundle, operations, profile), events=events.path, statistics=statistics.path)
-    present.copy_page(statistics.path, page.path)
+    present.copy_file(statistics.path, page.path)

@@ -234,6 +234,23 @@ def test_the_page_and_the_report_show_what_was_found(world: Maker, kind: str) ->
     assert len(json.dumps(result.report, allow_nan=False)) < 40_000
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_summary_has_a_row_for_every_metric_beside_the_champion(world: Maker, kind: str) -> None:
+    here = world(kind)
+    here.run(here.model(GOOD[kind]))
+    alone = (here.evaluation / "summary.md").read_text().splitlines()
+    here.promote(here.model(NOISY[kind]))
+    here.run(here.model(GOOD[kind]), "job-2")
+    data, lines = here.data(), (here.evaluation / "summary.md").read_text().splitlines()
+    assert lines[:3] == ["## accepted", "", f"- {data['reasons'][0]}"]
+    rows = {row[1]: row for row in (line.split("|") for line in lines if line.startswith("|"))}
+    assert set(rows) == {" metric ", " :-- "} | {f" {name} " for name in data["metrics"]}
+    for name, value in data["metrics"].items():
+        assert rows[f" {name} "][2].startswith(f" {value:.4g} (")
+        assert rows[f" {name} "][3] == f" {data['champion']['metrics'][name]:.4g} "
+    assert [line.count("|") for line in alone if line.startswith("|")] == [3] * (len(data["metrics"]) + 2)
+
+
 def test_an_equal_evaluation_is_reused_until_the_champion_changes(world: Maker) -> None:
     here = world("binary")
     folder = here.model(GOOD["binary"])
