@@ -266,7 +266,8 @@ STEPS = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.slow
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(STEPS, min_size=4, max_size=25))
 def test_whatever_happens_each_line_is_there_once_and_deleted_only_then(
     tmp_path_factory: pytest.TempPathFactory, clock: Clock, steps: list[tuple[str, Any, Any]]

@@ -261,6 +261,28 @@ def test_many_segments_of_several_servers_count_as_one_would(make: Make, monkeyp
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("together", [1, 100])
+def test_segments_that_are_taken_in_again_count_once(
+    make: Make, monkeypatch: pytest.MonkeyPatch, together: int
+) -> None:
+    monkeypatch.setattr(live_table, "SPAN", 1)
+    monkeypatch.setattr(watch, "_MANY", together)
+    canary = make()
+    canary.begin()
+
+    def again() -> None:
+        canary.toy.ports.blobs.delete("inference/toy/a/taken.json")
+        serve()
+
+    def serve() -> None:
+        canary.serve(Traffic(1, count=10), Traffic(2, count=10))
+
+    at(monkeypatch, serve, serve, serve, again, serve)
+    assert canary.run().parameters == ABORTED
+    assert canary.found()["counts"]["challenger"]["requests"] == 50
+    assert canary.found()["log"]["segments"] == 5 + 3
+
+
 def test_latencies_of_the_stream_and_of_servers_do_not_mix(make: Make) -> None:
     canary = make()
     canary.begin()
