@@ -26,8 +26,9 @@ from components.adapters.connect import Connected
 from components.adapters.local import processes
 from components.core import bundle
 from components.core.errors import EsteiraError, RunError
-from components.core.profile import Jobs, Profile
+from components.core.profile import Profile
 from components.core.record import RunRecord, launch_path
+from components.core.sections import Jobs
 from components.ingest import task as ingest
 from components.monitor import task as monitor
 from components.notify import task as notify

@@ -14,7 +14,7 @@ import pyarrow as pa
 from components.adapters.local.log import Log
 from components.adapters.ports import Blobs, Message
 from components.core.errors import ConflictError
-from components.core.profile import Pull
+from components.core.sections import Pull
 from components.step import Context
 
 GROUP = "fast"

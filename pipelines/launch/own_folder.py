@@ -10,7 +10,8 @@ from pathlib import Path
 
 from components.adapters.connect import Connected
 from components.core.errors import CaseError, ConflictError
-from components.core.profile import Profile, TrackingAddress
+from components.core.profile import Profile
+from components.core.sections import TrackingAddress
 
 FOLDER = "rehearsal"
 _LOCK = "lock"

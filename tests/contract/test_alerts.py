@@ -27,7 +27,7 @@ from components.adapters.gcp import alerts as google
 from components.adapters.local import alerts
 from components.adapters.local.alerts import LocalAlerts, Patience
 from components.adapters.ports import Alert
-from components.core import profile
+from components.core import profile, sections
 from tests.servers import logging
 
 QUICK = Patience(attempts=3, attempt=10, pause=0.01, deadline=30)
@@ -139,7 +139,7 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def make(**addresses: str) -> LocalAlerts:
-    return LocalAlerts(profile.Alerts(**addresses), QUICK)
+    return LocalAlerts(sections.Alerts(**addresses), QUICK)
 
 
 def test_the_console_always_gets_it(capsys):
@@ -255,10 +255,10 @@ def test_a_refused_recipient_is_named_and_the_others_get_the_mail_once():
 def test_a_webhook_that_hangs_or_drips_ends_at_the_deadline():
     patience = Patience(attempts=1, attempt=0.5, deadline=0.7)
     with serving(Hook(200, drip=True)) as hook:
-        sender = LocalAlerts(profile.Alerts(webhook=hook.address), patience)
+        sender = LocalAlerts(sections.Alerts(webhook=hook.address), patience)
         assert sender.send(DRIFT) == ["webhook: no answer in 0.7 s"]
     with serving(socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Silent)) as silent:
-        sender = LocalAlerts(profile.Alerts(webhook=f"http://127.0.0.1:{silent.server_address[1]}"), patience)
+        sender = LocalAlerts(sections.Alerts(webhook=f"http://127.0.0.1:{silent.server_address[1]}"), patience)
         assert sender.send(DRIFT) == ["webhook: TimeoutError: timed out"]
 
 
@@ -349,7 +349,7 @@ def logged(monkeypatch: pytest.MonkeyPatch) -> Iterator[logging.Logging]:
 
 
 def to_logging(project: str = logging.PROJECT) -> LocalAlerts:
-    return LocalAlerts(profile.Alerts(), QUICK, {"logging": google.logging(project)})
+    return LocalAlerts(sections.Alerts(), QUICK, {"logging": google.logging(project)})
 
 
 def test_cloud_logging_gets_one_structured_entry(logged, monkeypatch):
@@ -409,7 +409,7 @@ def test_a_large_body_fits_into_an_entry_of_cloud_logging(logged):
 def test_a_channel_that_fails_leaves_the_others(logged):
     with serving(Hook(204)) as hook:
         sender = LocalAlerts(
-            profile.Alerts(webhook=hook.address), QUICK, {"logging": google.logging("another-project")}
+            sections.Alerts(webhook=hook.address), QUICK, {"logging": google.logging("another-project")}
         )
         failed = sender.send(DRIFT)
     assert [line.partition(":")[0] for line in failed] == ["logging"]
@@ -443,7 +443,7 @@ def test_a_topic_gets_json_with_severity_and_key_beside_it(topic, monkeypatch):
     at, pull = topic
     monkeypatch.setenv(google.PUBSUB_EMULATOR, PUBSUB)
     alert = Alert("größer ß\nBcc: x", "línea 1\n🛫", "error", {"job": "job-1"})
-    assert LocalAlerts(profile.Alerts(), QUICK, {"pubsub": google.pubsub(at)}).send(alert) == []
+    assert LocalAlerts(sections.Alerts(), QUICK, {"pubsub": google.pubsub(at)}).send(alert) == []
     [message] = pull()
     told = {"subject": "größer ß Bcc: x", "body": alert.body, "severity": "error", "facts": {"job": "job-1"}}
     assert json.loads(message.data) == told
@@ -463,12 +463,12 @@ def test_a_profile_names_both_channels(topic, logged, monkeypatch, tmp_path):
 
 def test_a_topic_where_nobody_is_fails_that_channel_alone(monkeypatch):
     monkeypatch.setenv(google.PUBSUB_EMULATOR, "127.0.0.1:1")
-    [failed] = LocalAlerts(profile.Alerts(), QUICK, {"pubsub": google.pubsub("projects/p/topics/t")}).send(DRIFT)
+    [failed] = LocalAlerts(sections.Alerts(), QUICK, {"pubsub": google.pubsub("projects/p/topics/t")}).send(DRIFT)
     assert failed.startswith("pubsub: OSError: projects/p/topics/t: 'Pub/Sub' must answer in time. Got ")
 
 
 def test_without_its_client_a_channel_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "google.pubsub_v1", None)
-    [failed] = LocalAlerts(profile.Alerts(), QUICK, {"pubsub": google.pubsub("projects/p/topics/t")}).send(DRIFT)
+    [failed] = LocalAlerts(sections.Alerts(), QUICK, {"pubsub": google.pubsub("projects/p/topics/t")}).send(DRIFT)
     assert failed.startswith("pubsub: alerts: 'google-cloud-pubsub' must be installed. Got ")
     assert failed.endswith("Install it into this environment, or leave the channel out of the profile.")

@@ -15,8 +15,8 @@ from components.adapters.local.blobs import FileBlobs
 from components.adapters.local.jobs import BeamJobs
 from components.adapters.ports import Jobs
 from components.core.errors import RunError
-from components.core.profile import Jobs as Settings
 from components.core.profile import Profile
+from components.core.sections import Jobs as Settings
 from tests import prism
 from tests.servers.dataflow import PROJECT, REGION, serving
 from tests.servers.dataflow_workers import working

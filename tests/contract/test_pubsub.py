@@ -20,7 +20,8 @@ from components.adapters.gcp.pubsub import EMULATOR, PubSubEvents
 from components.adapters.gcp.pubsub_settings import Settings
 from components.adapters.ports import Message, Received
 from components.core.errors import CaseError, DataError, EsteiraError, RunError, SetupError
-from components.core.profile import EventsAddress, Profile
+from components.core.profile import Profile
+from components.core.sections import EventsAddress
 
 PUBSUB = os.environ.get("ESTEIRA_PUBSUB", "")
 SUBSCRIPTION = "projects/p/subscriptions/flights.stream"

@@ -10,7 +10,8 @@ import pytest
 from components.core import profile
 from components.core.case import validate
 from components.core.errors import CaseError, SetupError
-from components.core.profile import EndpointsAddress, Profile
+from components.core.profile import Profile
+from components.core.sections import EndpointsAddress
 
 VERTEX = {"project": "esteira-test", "region": "europe-west1", "pipeline_root": "gs://esteira/runs"}
 

@@ -15,7 +15,8 @@ from components import once, types
 from components.adapters.connect import Connected
 from components.core import profile as profiles
 from components.core.errors import RunError
-from components.core.profile import Jobs, Profile
+from components.core.profile import Profile
+from components.core.sections import Jobs
 from pipelines.launch import environments
 from tests.e2e.conftest import Ran, esteira, run
 

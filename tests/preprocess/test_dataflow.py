@@ -21,7 +21,7 @@ from components.adapters.gcp.blobs import CloudBlobs
 from components.adapters.gcp.clients import STORAGE_EMULATOR
 from components.adapters.local.jobs import BeamJobs
 from components.core import artifacts
-from components.core.profile import Jobs
+from components.core.sections import Jobs
 from components.preprocess import job, plan
 from components.step import Launch
 from tests.conftest import REPOSITORY

@@ -19,7 +19,7 @@ from hashlib import sha256
 from http.client import HTTPException, InvalidURL
 
 from components.adapters.ports import Alert
-from components.core import profile
+from components.core import sections
 from components.core.artifacts import canonical_json
 from components.core.errors import SetupError
 
@@ -49,7 +49,7 @@ class LocalAlerts:
 
     def __init__(
         self,
-        addresses: profile.Alerts,
+        addresses: sections.Alerts,
         patience: Patience | None = None,
         channels: Mapping[str, Channel] | None = None,
     ) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from components.core.errors import RunError
-from components.core.profile import Jobs
+from components.core.sections import Jobs
 
 _REMEDY = "See the log above; the runner and its options stand in the profile's 'jobs'."
 
