@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote
 
 from components.adapters.gcp.account import Account, yours
@@ -50,15 +51,32 @@ class Asked:
 
 
 def wanted(profile: Profile) -> bool:
-    """Whether the profile names anything of Google Cloud, and no emulators for it."""
-    real = profile.vertex is None or not profile.vertex.endpoint.startswith("http://")
-    return bool(doctor_needs.services(profile)) and real and not profile.emulators.variables()
+    """Whether the profile names anything of Google Cloud for which no emulator stands."""
+    return bool(doctor_needs.services(_real(profile)))
+
+
+def _real(profile: Profile) -> Profile:
+    """The profile without what an emulator, or a server at an http:// address, stands for."""
+    emulators, changed, plain = profile.emulators, dict[str, Any](), Profile()
+    if profile.vertex is not None and profile.vertex.endpoint.startswith("http://"):
+        changed |= {name: getattr(plain, name) for name in ("vertex", "registry", "endpoints", "tracking")}
+        changed["jobs"] = profile.jobs.model_copy(update={"dataflow": profile.dataflow})  # whose project is vertex's
+    if emulators.storage:
+        changed |= {"blobs": plain.blobs, "sources": plain.sources}
+    if emulators.bigquery:
+        changed["tables"] = plain.tables
+    if emulators.pubsub:
+        changed["events"] = plain.events
+    alerts = {"pubsub": ""} if emulators.pubsub else {}
+    alerts |= {"logging": ""} if emulators.logging else {}
+    return profile.model_copy(update={**changed, "alerts": profile.alerts.model_copy(update=alerts)})
 
 
 def checks(
     profile: Profile, case: str = "", operations: Operations | None = None, you: Account | None = None
 ) -> Iterator[Check]:
     """Each as it is made. Without an account there is nothing else to look at."""
+    profile = _real(profile)
     try:
         asked = Asked(profile, you or yours(), case, operations)
     except SetupError as error:

@@ -425,11 +425,51 @@ def test_emulators_are_knocked_at_and_no_project_is_looked_at(tmp_path):
     with vertex.vertex() as (server, _):
         at = {**PROFILE["vertex"], "project": vertex.PROJECT, "endpoint": server.address}
         emulators = {"storage": server.address, "pubsub": "127.0.0.1:1"}
-        made = profile(vertex=at, emulators=emulators, root=str(tmp_path))
+        here: dict[str, Any] = {"root": str(tmp_path), "tables": {}, "jobs": {}}
+        here["alerts"] = {"pubsub": PROFILE["alerts"]["pubsub"]}
+        made = profile(vertex=at, emulators=emulators, **here)
         checks = {check.name: check for check in doctor._elsewhere(made, "", None)}
     assert list(checks) == ["STORAGE_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST", "vertex"]
     assert [check.level for check in checks.values()] == ["ok", "broken", "ok"]
     assert checks["PUBSUB_EMULATOR_HOST"].without == "start it, as `make servers` does"
+
+
+HERE = "http://127.0.0.1:1"
+VERTEX_S = {"TensorBoard", "bucket esteira-runs", "image server", f"aiplatform.user on {PROJECT}"} | {
+    f"tasks: aiplatform.user on {PROJECT}",
+    "iam.serviceAccountUser on tasks",
+    "quota custom_model_serving_cpus",
+    "quota custom_model_training_cpus",
+    "storage.objectUser on gs://esteira-runs",
+    "tasks: storage.objectUser on gs://esteira-runs",
+}
+BLOBS_S = {
+    "bucket esteira-blobs",
+    "storage.objectUser on gs://esteira-blobs",
+    "tasks: storage.objectUser on gs://esteira-blobs",
+}
+TABLES_S = {"dataset esteira"} | {
+    f"tasks: bigquery.{role} on {PROJECT}" for role in ("dataEditor", "jobUser", "readSessionUser")
+}
+PUBSUB_S = {"topic alerts", "topic flights", "subscription flights.stream"} | {
+    f"tasks: pubsub.{of}" for of in (f"publisher on {PROJECT}", f"subscriber on {PROJECT}")
+}
+
+
+@pytest.mark.parametrize(
+    ("changed", "gone"),
+    [
+        ({"vertex": {**PROFILE["vertex"], "endpoint": HERE}}, VERTEX_S),
+        ({"emulators": {"storage": HERE}}, BLOBS_S),
+        ({"emulators": {"bigquery": HERE}}, TABLES_S),
+        ({"emulators": {"pubsub": HERE[7:]}}, PUBSUB_S | {f"tasks: pubsub.publisher on {PROJECT}/topics/alerts"}),
+        ({"emulators": {"logging": HERE[7:]}}, {f"tasks: logging.logWriter on {PROJECT}"}),
+    ],
+    ids=["vertex", "storage", "bigquery", "pubsub", "logging"],
+)
+def test_what_an_emulator_stands_for_is_not_looked_at_and_all_else_is(cloud, changed, gone):
+    server, _ = cloud
+    assert set(found(server)) - set(found(server, **changed)) == gone
 
 
 def test_a_target_that_shuts_its_door_is_broken_and_one_that_answers_is_not(tmp_path, monkeypatch):
