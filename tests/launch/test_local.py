@@ -4,12 +4,17 @@ import json
 from pathlib import Path
 
 import pytest
-from kfp import compiler, dsl
+from kfp import compiler, components, dsl
 from kfp.local import subprocess_task_handler
 
 from components import types
+from components.adapters.connect import Connected
+from components.core import artifacts
 from components.core.errors import CaseError, SetupError
-from pipelines.launch import environments, local
+from components.core.profile import Profile
+from pipelines.launch import cases, environments, local
+from pipelines.launch import compile as compiling
+from tests.conftest import FLIGHTS
 
 
 @dsl.component(base_image=types.PIPELINE, install_kfp_package=False)
@@ -71,6 +76,42 @@ def test_tasks_run_in_their_environment_and_the_exit_handler_runs_after_a_failur
     assert "[notify] FAILED" in printed
     log = tmp_path / "artifacts" / seen[0][0].job / "logs" / "first.log"
     assert "[first] hello from two-steps-" in log.read_text()
+
+
+@dsl.component(base_image=types.PIPELINE, install_kfp_package=False)
+def count(job: str, events: dsl.Input[dsl.Dataset], snapshot: str) -> None:
+    from pathlib import Path
+
+    from components.core import artifacts
+
+    print(f"[count] {artifacts.verify(Path(events.path)).rows} rows of {snapshot}")
+
+
+@pytest.mark.slow
+def test_a_released_component_serves_in_a_pipeline_of_ones_own(flights_sample: Path, tmp_path: Path) -> None:
+    compiling.write_components(tmp_path / "released")
+    ingest = components.load_component_from_file(str(tmp_path / "released" / "ingest.yaml"))
+
+    @dsl.pipeline(name="ones-own")
+    def ones_own(bundle: str, operations: str, profile: str) -> None:
+        job = dsl.PIPELINE_JOB_NAME_PLACEHOLDER
+        run = {"job": job, "bundle": bundle, "operations": operations, "profile": profile}
+        taken = ingest(purpose="train", start="", stop="", **run)
+        count(job=job, events=taken.outputs["events"], snapshot=taken.outputs["snapshot"])
+
+    compiler.Compiler().compile(ones_own, str(tmp_path / "own.yaml"))
+    profile = Profile(root=str(tmp_path / "esteira"), sources=str(flights_sample))
+    case = cases.snapshot(FLIGHTS, Connected(profile))
+    told: list[str] = []
+    local.run(
+        (tmp_path / "own.yaml").read_text(),
+        {"bundle": case.bundle, "operations": case.operations, "profile": profile.to_json()},
+        root=tmp_path / "artifacts",
+        watch=lambda task, line: told.append(line or ""),
+    )
+    (said,) = [line for line in told if line.startswith("[count]")]
+    (events,) = (tmp_path / "artifacts").glob("**/events/_manifest.json")
+    assert said.startswith(f"[count] {artifacts.read_manifest(events.parent).rows} rows of ")
 
 
 def test_the_handler_that_kfp_had_is_back_after_a_run(tmp_path: Path) -> None:
