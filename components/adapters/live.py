@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.adapters.ports import Registry
+from components.adapters.ports import Models
 from components.core import bundle, model
 from components.core.errors import ArtifactError
 from components.core.model import Model
@@ -20,7 +20,7 @@ class Live:
     scorer: Scorer
 
 
-def load(registry: Registry, case: str, version: int) -> Live:
+def load(registry: Models, case: str, version: int) -> Live:
     """The version's model, run with the bundle that its registry record names.
 
     Raises
@@ -32,7 +32,7 @@ def load(registry: Registry, case: str, version: int) -> Live:
     return Live(version, folder, Scorer.open(folder, digest))
 
 
-def verify(registry: Registry, case: str, version: int) -> None:
+def verify(registry: Models, case: str, version: int) -> None:
     """Reads everything that `load` would, and runs none of it: it needs no runtime and costs milliseconds.
 
     Raises
@@ -52,7 +52,7 @@ def verify(registry: Registry, case: str, version: int) -> None:
     bundle.read(folder / model.BUNDLE, digest)
 
 
-def _fetched(registry: Registry, case: str, version: int) -> tuple[Path, str]:
+def _fetched(registry: Models, case: str, version: int) -> tuple[Path, str]:
     """The verified model artifact, and the digest of the bundle whose code may run with it."""
     digest = registry.get(case, version).tags.get("bundle", "")
     if not digest:

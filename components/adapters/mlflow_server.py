@@ -171,4 +171,5 @@ def _version(found: Mapping[str, Any], aliases: Mapping[str, int]) -> ModelVersi
     tags, number = _tags(found), int(found["version"])
     identity = tags.pop(_IDENTITY)
     mine = tuple(alias for alias in ALIASES if aliases.get(alias) == number)
-    return ModelVersion(str(found["name"]), number, identity, tags, mine, found["creation_timestamp"] / 1000)
+    created, (_, digest) = found["creation_timestamp"] / 1000, stored_models.named(str(found["source"])) or ("", "")
+    return ModelVersion(str(found["name"]), number, identity, tags, mine, created, digest)

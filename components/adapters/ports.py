@@ -205,9 +205,23 @@ class ModelVersion:
     aliases: tuple[str, ...] = ()
     created: float = 0.0
     """Seconds since 1970."""
+    digest: str = ""
+    """Of its artifact in the blobs, where a server may take it from; empty: the registry alone gives it."""
 
 
-class Registry(Protocol):
+class Models(Protocol):
+    """Registered models, as whoever scores with them reads them."""
+
+    def get(self, name: str, version: int) -> ModelVersion:
+        """Raises ArtifactError where there is none."""
+        ...
+
+    def fetch(self, name: str, version: int) -> Path:
+        """A local directory with the verified model. Raises ArtifactError where it is gone or altered."""
+        ...
+
+
+class Registry(Models, Protocol):
     """Model versions, numbered from 1 (locally without gaps); the same identity is the same version."""
 
     def register(self, name: str, model: Path, identity: str, tags: Mapping[str, str]) -> ModelVersion:
@@ -216,14 +230,6 @@ class Registry(Protocol):
 
     def versions(self, name: str) -> list[ModelVersion]:
         """Oldest first; empty for an unknown name."""
-        ...
-
-    def get(self, name: str, version: int) -> ModelVersion:
-        """Raises ArtifactError where there is none."""
-        ...
-
-    def fetch(self, name: str, version: int) -> Path:
-        """A local directory with the verified model. Raises ArtifactError where it is gone or altered."""
         ...
 
     def project(self, name: str, aliases: Mapping[str, int]) -> None:

@@ -17,6 +17,8 @@ import uvloop
 from components.adapters.live import Live
 from components.adapters.local.endpoints import PointerEndpoints
 from components.adapters.local.registry import MlflowRegistry
+from components.adapters.ports import Models
+from components.adapters.recorded_models import RecordedModels
 from components.core.errors import EsteiraError
 from components.core.scorer import Scorer
 from components.serving import settings as configuration
@@ -95,8 +97,9 @@ def _follower(settings: Settings, versions: Versions) -> Follower | Standing | N
     if fixed is not None and served is not None and settings.log:
         return Standing(versions, served.case, fixed.version, PointerEndpoints(stores.blobs(settings.log)))
     if settings.root is not None:
-        pointers = PointerEndpoints(stores.blobs(str(settings.root / "blobs")))
-        return Follower(versions, settings.case, MlflowRegistry(settings.root / "registry"), pointers)
+        blobs = stores.blobs(str(settings.root / "blobs"))
+        models: Models = RecordedModels(blobs) if settings.recorded else MlflowRegistry(settings.root / "registry")
+        return Follower(versions, settings.case, models, PointerEndpoints(blobs))
     return None
 
 

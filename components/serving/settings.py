@@ -3,6 +3,7 @@
 | variable | meaning |
 |---|---|
 | ESTEIRA_CASE, ESTEIRA_ROOT | follow this case's pointer, under the local profile's root |
+| ESTEIRA_REGISTRY | `local`, the default: its files under the root; `remote`: records and models in the blobs there |
 | AIP_STORAGE_URI, ESTEIRA_BUNDLE | or serve the one model in this folder or under gs://, by its bundle's digest |
 | AIP_DEPLOYED_MODEL_ID or ESTEIRA_VERSION (1) | that model's version, which our ids tell (`core.container`) |
 | ESTEIRA_LOG | the blobs, a folder or gs://, that the inference log goes to; without it those under ESTEIRA_ROOT |
@@ -44,6 +45,8 @@ class Settings:
     case: str
     root: Path | None
     """The local adapters' folder: pointer and registry."""
+    recorded: bool
+    """Whether the versions are recorded beside the pointer, for a registry that is elsewhere."""
     log: str
     """The blobs for the inference log, a folder or gs://bucket/prefix; empty: none."""
     fixed: Fixed | None
@@ -74,6 +77,7 @@ def read(environment: Mapping[str, str]) -> Settings:
     return Settings(
         case,
         Path(root) if root else None,
+        _one_of(environment, "ESTEIRA_REGISTRY", ("local", "remote")) == "remote",
         _place(environment, "ESTEIRA_LOG") or (str(Path(root) / "blobs") if root else ""),
         fixed,
         environment.get("ESTEIRA_HOST") or "0.0.0.0",  # noqa: S104  # in a container nothing else is reached
@@ -110,9 +114,7 @@ def _place(environment: Mapping[str, str], name: str) -> str:
 
 
 def _token(environment: Mapping[str, str]) -> bytes | None:
-    auth = environment.get("ESTEIRA_AUTH", "token")
-    if auth not in ("token", "platform"):
-        raise SetupError("ESTEIRA_AUTH", "be token or platform", auth, "Set one of these.", where=_WHERE)
+    auth = _one_of(environment, "ESTEIRA_AUTH", ("token", "platform"))
     token, file = environment.get("ESTEIRA_TOKEN", ""), environment.get("ESTEIRA_TOKEN_FILE", "")
     if auth == "platform":
         return None
@@ -136,6 +138,14 @@ def _route(environment: Mapping[str, str], name: str, default: str) -> str:
     if not route.startswith("/") or not route.isascii() or not route.isprintable() or "?" in route or " " in route:
         raise SetupError(name, "be a path that starts with /", route, f"Such as {default}.", where=_WHERE)
     return route
+
+
+def _one_of(environment: Mapping[str, str], name: str, known: tuple[str, str]) -> str:
+    """The first where none is given."""
+    value = environment.get(name, known[0])
+    if value not in known:
+        raise SetupError(name, f"be {' or '.join(known)}", value, "Set one of these.", where=_WHERE)
+    return value
 
 
 def _number(environment: Mapping[str, str], name: str, default: int, low: int, high: int = 2**31) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from components.adapters import live
-from components.adapters.ports import Endpoints, Pointer, Registry
+from components.adapters.ports import Endpoints, Models, Pointer
 from components.core import artifacts, bundle, model
 from components.core.columns import ColumnType
 from components.core.errors import ArtifactError, EsteiraError, RowError
@@ -119,8 +119,8 @@ class Versions:
 class Follower:
     """Keeps `versions` as the pointer says. `look` may take as long as a load; it runs beside the requests."""
 
-    def __init__(self, versions: Versions, case: str, registry: Registry, endpoints: Endpoints) -> None:
-        self._versions, self._case, self._registry, self._endpoints = versions, case, registry, endpoints
+    def __init__(self, versions: Versions, case: str, models: Models, endpoints: Endpoints) -> None:
+        self._versions, self._case, self._models, self._endpoints = versions, case, models, endpoints
         self._seen: Pointer | None = None
         self._broken: dict[int, int] = {}
         self._stop = threading.Event()
@@ -177,7 +177,7 @@ class Follower:
             if served is not None and served.version == version:
                 return served
         try:
-            return opened(self._case, version, lambda: live.load(self._registry, self._case, version))
+            return opened(self._case, version, lambda: live.load(self._models, self._case, version))
         except Exception as error:  # whatever is wrong with a new version must not end the old one
             self._broken[version] = _RETRY
             self._failed("version", error, version=version)

@@ -55,7 +55,7 @@ def serve(
 
     chosen, wishes = profiles.load(profile), launch.Wishes(host, port, token_file, not no_auth)
     prepared = launch.prepare(case, chosen, wishes)
-    champion = ports_of(profile).endpoints.pointer(prepared.case).champion
+    champion = launch.champion(prepared, ports_of(profile))
     for line in launch.greeting(prepared, wishes, champion=champion):
         typer.echo(line)
     sys.stdout.flush()

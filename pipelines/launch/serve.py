@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components import types
+from components.adapters.ports import Ports
+from components.adapters.recorded_models import RecordedModels
 from components.core import case as case_files
 from components.core.case import CaseFile
 from components.core.errors import CaseError, SetupError
@@ -61,12 +63,25 @@ def prepare(name: str, profile: Profile, wishes: Wishes) -> Launch:
 
 
 def _check_here(profile: Profile) -> None:
-    """The server on this machine follows the local pointer and registry: of another one it would serve nothing."""
-    for port in ("blobs", "registry"):
-        adapter = getattr(profile, port).adapter
-        if adapter != "local":
-            remedy = "Take a local profile; with endpoints.adapter: google the models are served by Vertex AI."
-            raise CaseError(f"{port}.adapter", "be local for `esteira serve`", adapter, remedy, where="profile")
+    """The server on this machine follows a pointer in a folder, whichever registry numbers the versions."""
+    adapter = profile.blobs.adapter
+    if adapter != "local":
+        remedy = "Take a local profile; with endpoints.adapter: google the models are served by Vertex AI."
+        raise CaseError("blobs.adapter", "be local for `esteira serve`", adapter, remedy, where="profile")
+
+
+def champion(launch: Launch, ports: Ports) -> int | None:
+    """The version that is live. What the server is to read of a remote registry is there after it.
+
+    Whoever promotes a version writes its record; one that is missing all the same is written now.
+    """
+    pointer = ports.endpoints.pointer(launch.case)
+    if launch.variables["ESTEIRA_REGISTRY"] == "remote":
+        records = RecordedModels(ports.blobs)
+        for version in (pointer.champion, pointer.challenger):
+            if version is not None and not records.has(launch.case, version):
+                records.record(ports.registry.get(launch.case, version))
+    return pointer.champion
 
 
 def _check_free(wishes: Wishes) -> None:
@@ -87,6 +102,7 @@ def _told(file: CaseFile, profile: Profile, wishes: Wishes) -> dict[str, str]:
     return {
         "ESTEIRA_CASE": file.name,
         "ESTEIRA_ROOT": profile.root,
+        "ESTEIRA_REGISTRY": "local" if profile.registry.adapter == "local" else "remote",
         "ESTEIRA_HOST": wishes.host,
         "AIP_HTTP_PORT": str(wishes.port),
         "ESTEIRA_BODY": str(serving.body),

@@ -15,7 +15,8 @@ import pytest
 
 from components import types
 from components.core.errors import CaseError, SetupError
-from components.core.profile import Profile, RegistryAddress
+from components.core.profile import Profile
+from components.core.sections import RegistryAddress, StoreAddress
 from pipelines.launch import environments, serve
 from pipelines.launch.serve import Wishes
 from tests.conftest import FLIGHTS, REPOSITORY
@@ -41,6 +42,7 @@ def test_the_server_gets_case_root_address_and_limits(profile: Profile, monkeypa
     assert told == {
         "ESTEIRA_CASE": "flights",
         "ESTEIRA_ROOT": profile.root,
+        "ESTEIRA_REGISTRY": "local",
         "ESTEIRA_HOST": "127.0.0.1",
         "AIP_HTTP_PORT": "9000",
         "ESTEIRA_BODY": "1500000",
@@ -50,12 +52,17 @@ def test_the_server_gets_case_root_address_and_limits(profile: Profile, monkeypa
     }
 
 
+def test_a_remote_registry_is_told_to_the_server_which_reads_it_beside_the_pointer(profile: Profile):
+    remote = profile.model_copy(update={"registry": RegistryAddress(adapter="mlflow", at="http://127.0.0.1:5000")})
+    assert serve.prepare(str(FLIGHTS), remote, Wishes(port=0)).variables["ESTEIRA_REGISTRY"] == "remote"
+
+
 def test_models_that_are_elsewhere_are_not_served_from_here(profile: Profile):
-    elsewhere = profile.model_copy(update={"registry": RegistryAddress(adapter="mlflow", at="http://127.0.0.1:5000")})
+    elsewhere = profile.model_copy(update={"blobs": StoreAddress(adapter="google", at="gs://bucket")})
     with pytest.raises(CaseError) as caught:
         serve.prepare(str(FLIGHTS), elsewhere, Wishes())
     assert str(caught.value) == (
-        "profile: 'registry.adapter' must be local for `esteira serve`. Got 'mlflow'. "
+        "profile: 'blobs.adapter' must be local for `esteira serve`. Got 'google'. "
         "Take a local profile; with endpoints.adapter: google the models are served by Vertex AI."
     )
 

@@ -17,10 +17,14 @@ FIXED = {"AIP_STORAGE_URI": "/model", "ESTEIRA_BUNDLE": "d" * 64, "ESTEIRA_TOKEN
 
 def test_a_pointer_is_followed_with_every_default():
     found = settings.read(FOLLOW)
-    assert (found.case, found.root, found.fixed) == ("toy", Path("/root-of-all"), None)
+    assert (found.case, found.root, found.fixed, found.recorded) == ("toy", Path("/root-of-all"), None, False)
     assert found.log == "/root-of-all/blobs"
     assert (found.host, found.port, found.health, found.predict) == ("0.0.0.0", 8080, "/health", "/predict")
     assert (found.token, found.limits, found.drain) == (b"secret", Limits(), 1.0)
+
+
+def test_versions_of_a_remote_registry_are_read_beside_the_pointer():
+    assert settings.read(FOLLOW | {"ESTEIRA_REGISTRY": "remote"}).recorded
 
 
 def test_vertex_names_port_routes_and_model():
@@ -62,6 +66,7 @@ def test_a_platform_that_keeps_the_gate_is_only_believed_when_named():
     [
         ({"ESTEIRA_ROOT": ""}, "environment: 'ESTEIRA_CASE' must be given with ESTEIRA_ROOT, or a model. Got 'toy'."),
         ({"ESTEIRA_AUTH": "none"}, "environment: 'ESTEIRA_AUTH' must be token or platform. Got 'none'."),
+        ({"ESTEIRA_REGISTRY": "mlflow"}, "environment: 'ESTEIRA_REGISTRY' must be local or remote. Got 'mlflow'."),
         ({"ESTEIRA_TOKEN": "a b"}, "environment: 'ESTEIRA_TOKEN' must be at most 512 visible ASCII characters."),
         ({"ESTEIRA_TOKEN": "", "ESTEIRA_TOKEN_FILE": "/nowhere"}, "environment: 'ESTEIRA_TOKEN_FILE' must be a readable text file."),
         ({"AIP_HTTP_PORT": "http"}, "environment: 'AIP_HTTP_PORT' must be a whole number from 0. Got 'http'."),

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 
 from components.adapters.ports import Blobs, ModelVersion, Pointer
+from components.adapters.recorded_models import RecordedModels
 from components.core.errors import ArtifactError, CaseError, ConflictError
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
@@ -51,7 +52,9 @@ class PointerEndpoints:
         return sorted(past, key=lambda p: p.generation) + ([current] if current.generation else [])
 
     def prepare(self, version: ModelVersion) -> None:
-        """Whoever serves follows the pointer and loads for itself."""
+        """Whoever serves follows the pointer and loads for itself, from the blobs where the model is there."""
+        if version.digest:
+            RecordedModels(self._blobs).record(version)
 
     def project(self, pointer: Pointer) -> None:
         """Whoever serves follows the pointer."""
