@@ -16,7 +16,7 @@ from components.core import artifacts, bundle, case
 from components.core.case import CaseFile
 from components.core.errors import ArtifactError, CaseError
 from components.core.profile import Profile
-from pipelines.launch import cases, compile, fit, release, targets, window
+from pipelines.launch import cases, compile, fit, hints, release, targets, window
 
 PARAMETERS = ("bundle", "operations", "profile", "start", "stop")
 
@@ -45,7 +45,7 @@ def ready(name: str, pipeline: str, folder: Path, target: str, profile: Profile)
     home = cases.find(name)
     file = case.load(home)
     if not (folder / release.MANIFEST).is_file():
-        remedy = f"Make it: esteira compile {name} --images build/digests.json --out {folder}"
+        remedy = f"Make it: {_compile(name, folder, profile)}"
         raise CaseError("--release", f"be a release with a {release.MANIFEST}", str(folder), remedy)
     manifest = release.require(folder)
     path = folder / f"{pipeline}.yaml"
@@ -54,7 +54,7 @@ def ready(name: str, pipeline: str, folder: Path, target: str, profile: Profile)
         raise CaseError("PIPELINE", f"be one of the release: {known}", pipeline, "Choose one of them.")
     spec = yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)  # safe, and in C
     _same_pipeline(spec, pipeline, str(path))
-    _same_case(manifest, home, file, str(folder))
+    _same_case(manifest, home, file, folder, profile)
     if manifest["case"] is None:
         compile.give(spec, file.resources)
     fitted = fit.fit(spec, file.resources, target, profile.vertex)
@@ -70,12 +70,17 @@ def _same_pipeline(spec: Mapping[str, Any], pipeline: str, where: str) -> None:
         raise CaseError("parameters", f"be {', '.join(PARAMETERS)}", sorted(declared), "Compile it again.", where=where)
 
 
-def _same_case(manifest: Mapping[str, Any], folder: Path, file: CaseFile, where: str) -> None:
+def _compile(name: str, folder: Path, profile: Profile) -> str:
+    return hints.esteira(f"compile {name} --images build/digests.json --out {folder}", profile.name)
+
+
+def _same_case(manifest: Mapping[str, Any], home: Path, file: CaseFile, folder: Path, profile: Profile) -> None:
     """A release without a case serves every one."""
+    where = str(folder)
     if manifest["case"] not in (None, file.name):
-        remedy = f"Make one of {file.name}: esteira compile {file.name} --images build/digests.json --out {where}"
+        remedy = f"Make one of {file.name}: {_compile(file.name, folder, profile)}"
         raise CaseError("case", f"be {file.name}", manifest["case"], remedy, where=where)
-    for name, digest in digests(folder, file).items():
+    for name, digest in digests(home, file).items():
         released = manifest[name] or digest
         if released != digest:
             remedy = f"The release is of another state of {file.name}: compile it again, or go back to its commit."

@@ -291,6 +291,7 @@ def nothing_made(desk: Desk) -> bool:
         ([], "'--to' must name vertex or kubeflow once"),
         (["--to", "vertex", "--key", "a b"], "'--key' must be 1 to 80 letters, digits or . _ : / + -"),
         (["--to", "vertex", "--release", "none"], "'--release' must be a release with a manifest.json. Got 'none'."),
+        (["--to", "vertex", "--release", "none"], "--images build/digests.json --out none --profile cloud"),
         (["--to", "vertex", "--from", "2013-01-01"], "'--from and --to' must both be given"),
         (["--to", "kubeflow"], "profile: 'kubeflow' must be a section with a host."),
         (["--to", "vertex"], "'profile.blobs' must be reachable from vertex."),
@@ -362,7 +363,8 @@ def test_a_release_of_another_case_is_refused(on_vertex: Desk) -> None:
     path.write_text(path.read_text().replace('"case": "flights"', '"case": "houses"'))
     result = on_vertex.submit()
     assert isinstance(result.exception, CaseError)
-    assert "'case' must be flights. Got 'houses'. Make one of flights: esteira compile flights" in str(result.exception)
+    remedy = "Make one of flights: esteira compile flights --images build/digests.json --out release --profile cloud"
+    assert str(result.exception) == f"release: 'case' must be flights. Got 'houses'. {remedy}"
     assert nothing_made(on_vertex)
 
 
