@@ -23,6 +23,8 @@ MOST_BYTES = 100 * 2**30
 _STREAMS = 4
 _JOB = 3600.0
 """Seconds that a job may take."""
+_BUSY = {"rateLimitExceeded", "backendError", "jobRateLimitExceeded", "jobBackendError", "jobInternalError"}
+"""Reasons after which Google's client starts a job again too, which it may not for ours."""
 
 
 class Dataset:
@@ -210,4 +212,4 @@ def transient(error: Exception) -> bool:
     from google.auth.exceptions import TransportError
 
     busy = (exceptions.ServerError, exceptions.TooManyRequests, TransportError, OSError)
-    return isinstance(error, busy) or bool(errors.reasons_of(error) & {"rateLimitExceeded", "backendError"})
+    return isinstance(error, busy) or bool(errors.reasons_of(error) & _BUSY)

@@ -4,7 +4,7 @@ A table NAME holds the rows, each with its window and the token of the writing t
 window which writing counts (`writings`). A writing loads its rows beside the old ones, by one load job, and counts
 from one UPDATE of _NAME on; what it replaced is deleted then. A killed writer leaves rows that nobody reads; the next
 writing of the window deletes them once they are a day old. Rows are also appended to a window, without a writing of
-their own (`appends`): they count beside those of its last one, each once.
+their own (`appends`): they count beside those of its last one, each once. People read the view rows_NAME (`views`).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from components.adapters.gcp.bigquery import MOST_BYTES, Dataset, transient
 from components.adapters.gcp.clients import BIGQUERY_EMULATOR, emulated
 from components.adapters.gcp.counted import Counted, view
 from components.adapters.gcp.table_schema import OWN, TOKEN, WINDOW
+from components.adapters.gcp.views import Views, view_name
 from components.adapters.gcp.writings import STATE, Last, Writings, new_token, state_table
 from components.adapters.names import checked_table, checked_window, is_table
 from components.adapters.patience import Patience
@@ -39,7 +40,7 @@ class CloudTables:
 
     def __init__(self, at: str, *, deadline: float = DEADLINE, most_bytes: int = MOST_BYTES) -> None:
         self._dataset, self._most = Dataset(at, deadline), most_bytes
-        self._appends: dict[str, Appends] = {}
+        self._views, self._appends = Views(self._dataset), dict[str, Appends]()
 
     def replace(self, table: str, window: str, rows: pa.Table, *, after: str | None = None) -> None:
         checked_window(window, table)
@@ -137,7 +138,7 @@ class CloudTables:
         return pa.schema([schema.field(name) for name in chosen]), stored
 
     def resource(self, table: str) -> str:
-        return f"{self._dataset.at}.{checked_table(table)}"
+        return f"{self._dataset.at}.{view_name(checked_table(table))}"
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
         return self._query(sql, parameters or {})
@@ -179,7 +180,7 @@ class CloudTables:
         return sorted(name for name in names if is_table(name) and state_table(name) in names)
 
     def _target(self, table: str, schema: pa.Schema) -> Any:
-        """The table as BigQuery has it, made or widened for `schema`."""
+        """The table as BigQuery has it, made or widened for `schema`, with its view."""
         from google.api_core.exceptions import NotFound
 
         try:
@@ -190,6 +191,7 @@ class CloudTables:
         if lacking := table_schema.missing(target.schema, schema, table):
             self._widen(table, lacking)
             target = self._dataset.get(table)
+        self._views.show(table, target.schema)
         return target
 
     def _make(self, table: str, schema: pa.Schema) -> None:
@@ -197,6 +199,7 @@ class CloudTables:
 
         own = [pa.field(name, kind) for name, kind in OWN.items()]
         made = Table(self._dataset.reference(table), schema=table_schema.fields(pa.schema([*own, *schema]), table))
+        made.description = f"As stored, with rows that count no more: {view_name(table)} shows those that do."
         made.clustering_fields = [WINDOW, TOKEN]
         if by := table_schema.partition(schema):
             made.time_partitioning = TimePartitioning(field=by)
