@@ -15,6 +15,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -371,10 +372,14 @@ def test_cloud_logging_gets_one_structured_entry(logged, monkeypatch):
 
 
 @pytest.mark.parametrize("given", ["", "nonsense", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01/x"])
-def test_without_a_trace_in_the_environment_an_entry_has_none(logged, monkeypatch, given):
+def test_without_a_trace_in_the_environment_all_entries_of_a_run_have_one(logged, monkeypatch, given):
     monkeypatch.setenv("TRACEPARENT", given)
-    assert to_logging().send(DRIFT) == []
-    assert [entry.trace for entry in logged.entries.values()] == [""]
+    other = replace(DRIFT, subject="flights: failed")
+    for alert in (DRIFT, other, replace(DRIFT, facts={"job": "job-2"}), replace(DRIFT, facts={})):
+        assert to_logging().send(alert) == []
+    first, second, another, none = [entry.trace for entry in logged.entries.values()]
+    assert re.fullmatch(rf"projects/{logging.PROJECT}/traces/[0-9a-f]{{32}}", first)
+    assert first == second != another != none == ""
 
 
 @pytest.mark.parametrize("done", [False, True])

@@ -16,7 +16,7 @@ from typing import Any
 from components.adapters.gcp import errors
 from components.adapters.local.alerts import Attempt, Channel, Final, cut, data, key
 from components.adapters.ports import Alert
-from components.core.artifacts import canonical_json
+from components.core.artifacts import canonical_json, sha256
 from components.core.errors import EsteiraError, RunError, SetupError
 
 LOGGING_EMULATOR = "LOGGING_EMULATOR_HOST"
@@ -70,13 +70,8 @@ def logging(project: str) -> Channel:
 
 
 def entry(alert: Alert, project: str) -> dict[str, Any]:
-    """The alert as a LogEntry, with the trace that TRACEPARENT (W3C) names."""
+    """The alert as a LogEntry."""
     seconds, nanos = divmod(time_ns(), 1_000_000_000)
-    found = _TRACE_PARENT.fullmatch(os.environ.get("TRACEPARENT", ""))
-    traced: dict[str, Any] = {}
-    if found:
-        sampled = bool(int(found[3], 16) & 1)
-        traced = {"trace": f"projects/{project}/traces/{found[1]}", "span_id": found[2], "trace_sampled": sampled}
     return {
         "log_name": f"projects/{project}/logs/esteira",
         "resource": {"type": "global", "labels": {"project_id": project}},
@@ -85,8 +80,18 @@ def entry(alert: Alert, project: str) -> dict[str, Any]:
         "severity": _SEVERITY[alert.severity],
         "labels": dict(list(alert.facts.items())[:64]),
         "json_payload": {**data(alert), "message": alert.subject, "body": cut(alert.body, MOST_LOGGED)},
-        **traced,
+        **_traced(alert, project),
     }
+
+
+def _traced(alert: Alert, project: str) -> dict[str, Any]:
+    """The trace that TRACEPARENT (W3C) names; else one of the run, so that all that it says stands together."""
+    found = _TRACE_PARENT.fullmatch(os.environ.get("TRACEPARENT", ""))
+    if found:
+        sampled = bool(int(found[3], 16) & 1)
+        return {"trace": f"projects/{project}/traces/{found[1]}", "span_id": found[2], "trace_sampled": sampled}
+    job = alert.facts.get("job")
+    return {"trace": f"projects/{project}/traces/{sha256(job.encode())[:32]}"} if job else {}
 
 
 def _make_topic(client: Any, topic: str, timeout: float) -> None:
