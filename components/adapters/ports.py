@@ -138,7 +138,7 @@ class Tables(Protocol):
         ...
 
     def resource(self, table: str) -> str:
-        """The table's name in the cloud (project.dataset.table), for lineage; "" where it has none."""
+        """What people query in the cloud (project.dataset.rows_TABLE), for lineage; "" where there is none."""
         ...
 
 

@@ -63,8 +63,8 @@ class EndpointsAddress(Strict):
 class StoreAddress(Strict):
     adapter: Literal["local", "google"] = "local"
     at: str = ""
-    """For Google: gs://bucket/prefix of the blobs, project.dataset of the tables. STORAGE_EMULATOR_HOST and
-    BIGQUERY_EMULATOR_HOST are followed as Google's clients do."""
+    """For Google: gs://bucket/prefix of the blobs, project.dataset of the tables, where people query the view rows_NAME
+    beside each table NAME. STORAGE_EMULATOR_HOST and BIGQUERY_EMULATOR_HOST are followed as Google's clients do."""
 
 
 class Pull(Strict):
