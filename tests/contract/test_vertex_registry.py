@@ -334,6 +334,32 @@ def time_passes(blobs: FileBlobs) -> None:
 # errors
 
 
+def test_aliases_move_past_whoever_changes_the_model_at_the_same_moment(here):
+    here.register()
+    here.server.faults.append(Fault("mergeVersionAliases", 409, times=3))
+    here.registry.project("flights", {"champion": 1})
+    assert here.registry.get("flights", 1).aliases == ("champion",)
+
+
+@pytest.mark.parametrize("status", [404, 409])
+def test_aliases_that_never_can_be_moved_are_told(here, status):
+    here.register()
+    here.server.faults.append(Fault("mergeVersionAliases", status, times=10**6))
+    registry = registries.on_vertex(here.server.address, here.root, patience=registries.BRIEF)
+    error = refusal(lambda: registry.project("flights", {"champion": 1}))
+    assert str(error) == (
+        f"{PARENT}/models/{here.id}: 'model' must stay as it is while its aliases move. Got 'told to'. "
+        "Somebody else changes it: run it again."
+    )
+
+
+def test_an_evaluation_of_a_version_that_is_deleted_meanwhile_is_told(here):
+    here.register()
+    here.server.faults.append(Fault("evaluations:import", 404))
+    error = refusal(lambda: here.registry.evaluated("flights", 1, EVALUATION))
+    assert (type(error), error.value) == (ArtifactError, 1)
+
+
 def test_what_the_account_may_not_do_is_told_with_its_role(here):
     here.service.forbidden = True
     error = refusal(here.register)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from components.core.errors import ArtifactError, DataError, EsteiraError, RunError, SetupError
+from components.core.errors import ArtifactError, ConflictError, DataError, EsteiraError, RunError, SetupError
 
 DISABLED = {"accessNotConfigured", "SERVICE_DISABLED"}
 _QUOTA = {"rateLimitExceeded", "userRateLimitExceeded", "quotaExceeded", "RATE_LIMIT_EXCEEDED", "jobRateLimitExceeded"}
@@ -82,6 +82,11 @@ def translation(error: Exception, service: Service, where: str) -> EsteiraError:
     if isinstance(error, exceptions.NotFound):
         remedy = "Make it, or mend its name in the profile; a dataset is found in its own location only."
         return SetupError(service.name, "have what the profile names", text, remedy, where=where)
+    if isinstance(error, exceptions.PreconditionFailed | exceptions.Conflict) and not isinstance(
+        error, exceptions.Aborted
+    ):
+        remedy = "Somebody else was first: run it again."
+        return ConflictError(service.name, "have it as it was looked at", text, remedy, where=where)
     if isinstance(error, exceptions.BadRequest):
         return DataError(service.name, "get a request that it takes", text, "Mend what it names.", where=where)
     remedy = "Run it again: what was written is whole, and is not written twice."

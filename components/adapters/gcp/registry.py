@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from components.adapters import stored_models
-from components.adapters.gcp import vertex
+from components.adapters.gcp import errors, vertex
 from components.adapters.gcp.imports import Imports
 from components.adapters.gcp.uploads import LEASE, SETTLE, Uploads
 from components.adapters.lease import Lease
@@ -24,7 +24,7 @@ from components.adapters.ports import Blobs, ModelVersion
 from components.adapters.stored_models import StoredModels
 from components.core import container
 from components.core.artifacts import canonical_json, sha256
-from components.core.errors import ArtifactError, CaseError, SetupError
+from components.core.errors import ArtifactError, CaseError, ConflictError, SetupError
 from components.core.evaluated import Evaluation
 from components.core.profile import Profile
 
@@ -60,6 +60,7 @@ class VertexRegistry:
         self._blobs, self._at, self._image = blobs, profile.vertex, profile.endpoints.image
         self._models, self._lease, self._settle = StoredModels(blobs), lease, settle
         self._place = blobs.address("models").removesuffix("/models")
+        self._patience = patience or Patience()
         self._calls = vertex.Caller("model_service", self._at, patience=patience, credentials=credentials)
 
     def register(self, name: str, model: Path, identity: str, tags: Mapping[str, str]) -> ModelVersion:
@@ -93,10 +94,15 @@ class VertexRegistry:
         return f"{self._model(name)}@{version}"
 
     def evaluated(self, name: str, version: int, evaluation: Evaluation) -> None:
+        from google.api_core.exceptions import NotFound
+
         _, (identity, _) = self._get(name, version)
         imports = Imports(self._calls, self.resource(name, version))
         lease = Lease(self._blobs, f"{_record(name, identity)}.evaluation.lease", self._lease)
-        lease.once(lambda: imports.find(evaluation), lambda _: imports.make(evaluation))
+        try:
+            lease.once(lambda: imports.find(evaluation), lambda _: imports.make(evaluation))
+        except NotFound as error:  # somebody deletes it at this moment
+            raise unknown_version(name, version) from error
 
     def project(self, name: str, aliases: Mapping[str, int]) -> None:
         checked_model(name)
@@ -111,7 +117,18 @@ class VertexRegistry:
                 request = {"name": self.resource(name, version), "version_aliases": merged}
                 self._calls.once("merge_version_aliases", request=request)
 
-        self._calls.again(move, self._model(name))
+        self._moved(name, move)
+
+    def _moved(self, name: str, move: Callable[[], None]) -> None:
+        """Moves aliases past whoever changes the model at this moment. Raises ConflictError where a version is gone."""
+        from google.api_core.exceptions import Conflict, NotFound
+
+        about = self._model(name)
+        try:
+            self._patience.retry(lambda: self._calls.again(move, about), errors.under_way)
+        except (Conflict, NotFound) as error:
+            rule, remedy = "stay as it is while its aliases move", "Somebody else changes it: run it again."
+            raise ConflictError("model", rule, vertex.words(error), remedy, where=about) from error
 
     def _list(self, name: str, identity: str = "") -> list[Any]:
         """Ours, oldest first, one for each identity."""
