@@ -383,7 +383,8 @@ class Streaming(Strict):
     lateness: Duration = "10min"
     """How far behind the newest event one may lie; later ones are counted, kept aside and not scored."""
     retention: Duration | None = None
-    """How long the local log keeps messages that the stream needs no more; without it, for ever."""
+    """How long the local log keeps messages that the stream needs no more, and fast those that it took from Pub/Sub;
+    without it, for ever."""
 
 
 class Notify(Strict):

@@ -1,19 +1,21 @@
 """The topic of a case where no stream keeps a log of it: what each run of fast took stands under Blobs, for the next.
 
 A piece of the topic is pulled, written whole under the next free number, and acknowledged then: a kill in between
-brings it again, and it stands there twice, where it is judged a duplicate.
+brings it again, and it stands there twice, where it is judged a duplicate. What is older than the case's
+`streaming.retention` is deleted, the oldest first; the newest piece stays, so that no number comes twice.
 """
 
 from __future__ import annotations
 
 from contextlib import closing
-from time import monotonic
+from time import monotonic, time_ns
 
 import pyarrow as pa
 
 from components.adapters.local.log import Log
 from components.adapters.ports import Blobs, Message
-from components.core.errors import ConflictError
+from components.core.case import seconds
+from components.core.errors import ArtifactError, ConflictError
 from components.core.sections import Pull
 from components.step import Context
 
@@ -24,18 +26,39 @@ _WAIT = 2.0
 _SCHEMA = pa.schema({"data": pa.binary(), "attributes": pa.map_(pa.string(), pa.string()), "arrived": pa.int64()})
 
 
-def gather(context: Context, case: str) -> Log:
-    """A log in the step's scratch folder of all that was taken so far, what the topic holds now among it.
+def gather(context: Context, case: str) -> tuple[Log, str]:
+    """A log in the step's scratch folder of all that is kept, what the topic holds now among it; and its first piece.
 
     No more is taken than the profile's `events.pull` allows; the rest waits for the next run.
     """
     blobs, prefix = context.ports.blobs, f"events/{case}/"
     names = blobs.names(prefix)
     context.say(f"{case}: {len(names)} pieces of the topic taken before, {_take(context, case, prefix):,} messages now")
-    log = Log(context.scratch / "topic")
-    for name in blobs.names(prefix):
-        log.append(_messages(blobs.read(name)[0]))
-    return log
+    log, names, first = Log(context.scratch / "topic"), blobs.names(prefix), ""
+    oldest = _oldest(context.operations.streaming.retention)
+    for name in names:
+        messages = _read(blobs, name)
+        if not first and name != names[-1] and all(m.arrived is not None and m.arrived < oldest for m in messages):
+            blobs.delete(name)
+        else:
+            first = first or name
+            log.append(messages)
+    return log, first
+
+
+def _oldest(retention: str | None) -> int:
+    """The arrival, in microseconds since 1970, before which a message may go."""
+    return time_ns() // 1000 - seconds(retention) * 1_000_000 if retention is not None else 0
+
+
+def _read(blobs: Blobs, name: str) -> list[Message]:
+    """Empty where another run has deleted it meanwhile."""
+    try:
+        return _messages(blobs.read(name)[0])
+    except ArtifactError:
+        if blobs.exists(name):
+            raise
+        return []
 
 
 def _take(context: Context, case: str, prefix: str) -> int:
@@ -56,7 +79,8 @@ def _take(context: Context, case: str, prefix: str) -> int:
 
 def _store(blobs: Blobs, prefix: str, messages: list[Message]) -> None:
     """Under the next free number, which another run may take first."""
-    number = len(blobs.names(prefix)) + 1
+    names = blobs.names(prefix)
+    number = int(names[-1].removeprefix(prefix).removesuffix(".arrow")) + 1 if names else 1
     while True:
         try:
             blobs.write(f"{prefix}{number:08d}.arrow", _bytes(messages), generation=0)

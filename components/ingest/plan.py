@@ -59,11 +59,12 @@ def _time(name: str, text: str) -> int | None:
 
 @dataclass(frozen=True)
 class Topic:
-    """The log of the case's topic, of which the offsets [first, end) are read."""
+    """The log of the case's topic, of which the offsets [first, end) are read; `since` is the journal's first piece."""
 
     folder: Path
     first: int
     end: int
+    since: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class Plan:
             "case": section_digest(self.case, READS),
             "watermark": self.watermark,
             "reach": back,
-            "log": (self.topic.first, self.topic.end) if self.topic is not None else None,
+            "log": (self.topic.first, self.topic.end, self.topic.since) if self.topic is not None else None,
         }
 
     def sources(self) -> list[list[Any]]:
@@ -113,14 +114,13 @@ def make(context: Context, asked: Asked) -> Plan:
 
 def _topic(context: Context, case: str) -> Topic:
     """The case's topic as it is now. Raises DataError where it is empty."""
-    log = Log(context.profile.path("events") / case)  # a stream keeps it, from whatever broker it reads
+    log, since = Log(context.profile.path("events") / case), ""  # a stream keeps it, from whatever broker it reads
     if log.first == log.end and context.profile.events.adapter == "pubsub":
-        log = journal.gather(context, case)
-    first, end = log.first, log.end
-    if first == end:
+        log, since = journal.gather(context, case)
+    if log.first == log.end:
         remedy = "Let a producer publish to it, or `esteira replay`."
         raise DataError("topic", "hold messages", case, remedy, where="ingest")
-    return Topic(log.folder, first, end)
+    return Topic(log.folder, log.first, log.end, since)
 
 
 def listings(ports: Ports, case: Case) -> dict[str, list[Listed]]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import time
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
 from components.adapters.connect import Connected
 from components.adapters.gcp.pubsub import EMULATOR, PubSubEvents, PubSubSubscription
-from components.adapters.ports import Events, Received
+from components.adapters.local.blobs import FileBlobs
+from components.adapters.ports import Blobs, Events, Message, Received
 from components.core.errors import RunError
 from components.core.profile import Profile
 from components.ingest import journal
@@ -99,3 +102,91 @@ def test_what_was_stored_and_not_acknowledged_is_a_duplicate(
     assert len(pieces(launch)) == 2
     assert desk.counts["late"] + desk.counts["duplicate"] == 1 + len(SENT)
     assert desk.counts["good"] == DAY // HOUR * 3
+
+
+def old(messages: Sequence[Message], days: int) -> list[Message]:
+    """As taken so many days ago."""
+    return [replace(m, arrived=time.time_ns() // 1000 - days * 86_400_000_000) for m in messages]
+
+
+@pytest.fixture
+def kept(desk: Desk, topic: Events) -> Blobs:
+    """Two pieces that are old and one that is not stand there; the topic has more."""
+    desk.case["streaming"] = {"lateness": "1h", "retention": "30d"}
+    blobs = Connected(Profile.from_json(launched(desk).profile)).blobs
+    for days, piece in ((32, SENT[:9]), (31, SENT[9:18]), (29, SENT[18:])):
+        journal._store(blobs, f"events/{desk.case['name']}/", old(piece, days))
+    return blobs
+
+
+def numbers(blobs: Blobs) -> list[int]:
+    return [int(name.rpartition("/")[2].removesuffix(".arrow")) for name in blobs.names("events/")]
+
+
+def test_what_is_older_than_the_retention_goes_and_numbers_go_on(desk: Desk, topic: Events, kept: Blobs) -> None:
+    topic.publish(desk.case["name"], [event(5 * DAY)])
+    desk.run(launched(desk), purpose="fast")
+    assert numbers(kept) == [3, 4]
+
+
+def test_the_newest_piece_stays_however_old(desk: Desk, topic: Events) -> None:
+    desk.case["streaming"] = {"lateness": "1h", "retention": "30d"}
+    launch = launched(desk)
+    blobs = Connected(Profile.from_json(launch.profile)).blobs
+    for piece in (SENT[:9], SENT[9:]):
+        journal._store(blobs, f"events/{desk.case['name']}/", old(piece, 40))
+    desk.run(launch, purpose="fast")
+    assert numbers(blobs) == [2]
+
+
+def test_without_a_retention_nothing_goes(desk: Desk, topic: Events, kept: Blobs) -> None:
+    desk.case["streaming"] = {"lateness": "1h"}
+    desk.run(launched(desk), purpose="fast")
+    assert numbers(kept) == [1, 2, 3]
+
+
+def test_a_run_that_ended_between_two_deletions_is_gone_on_with(
+    desk: Desk, kept: Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delete = FileBlobs.delete
+
+    def once(self: FileBlobs, name: str) -> None:
+        delete(self, name)
+        raise RunError("blobs", "answer", name, "Run it again.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(FileBlobs, "delete", once)
+        with pytest.raises(SystemExit):
+            desk.run(launched(desk), purpose="fast")
+    assert numbers(kept) == [2, 3]
+    desk.job = "job-2"
+    desk.run(launched(desk), purpose="fast")
+    assert numbers(kept) == [3]
+
+
+def test_as_many_new_messages_as_went_are_no_equal_run(desk: Desk, topic: Events) -> None:
+    """The offsets are the same, and the messages are not."""
+    desk.case["streaming"] = {"lateness": "1h", "retention": "30d"}
+    blobs, prefix = Connected(Profile.from_json(launched(desk).profile)).blobs, f"events/{desk.case['name']}/"
+    journal._store(blobs, prefix, old(SENT, 29))
+    journal._store(blobs, prefix, old(SENT, 28))
+    desk.run(launched(desk), purpose="fast")
+    journal._store(blobs, prefix, old(SENT, 27))
+    blobs.delete(f"{prefix}00000001.arrow")
+    desk.job = "job-2"
+    assert not desk.run(launched(desk), purpose="fast").reused
+
+
+def test_a_piece_that_another_run_deletes_meanwhile_is_none(
+    desk: Desk, kept: Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = FileBlobs.read
+
+    def gone(self: FileBlobs, name: str) -> tuple[bytes, int]:
+        if name.endswith("00000001.arrow"):
+            self.delete(name)
+        return read(self, name)
+
+    monkeypatch.setattr(FileBlobs, "read", gone)
+    desk.run(launched(desk), purpose="fast")
+    assert numbers(kept) == [3]
