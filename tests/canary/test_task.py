@@ -471,7 +471,7 @@ def test_a_kill_at_any_side_effect_and_another_run_end_as_one_without(make: Make
     canary.serve(Traffic(1), Traffic(2))
     template, n, deaths = canary.toy.ports.profile.path(""), 0, 0
     while True:
-        n += 4
+        n += 5
         root = tmp_path / f"kill-{n}"
         shutil.copytree(template, root)
         profile = Profile.from_json(canary.toy.launch.profile).model_copy(update={"root": str(root)})
