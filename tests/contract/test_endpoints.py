@@ -21,7 +21,7 @@ from components.core.profile import Profile
 from tests import processes
 
 Make = Callable[[Path], Endpoints]
-_QUICK = Patience(first=0.002, longest=0.02, deadline=5.0)
+_QUICK = Patience(first=0.002, longest=0.02, deadline=60.0)
 
 
 def files(root: Path) -> Endpoints:

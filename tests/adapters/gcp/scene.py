@@ -21,7 +21,7 @@ from tests.servers.vertex.models import Kept
 from tests.servers.vertex.server import PARENT, PROJECT, REGION, Vertex, vertex
 
 CASE = "toy"
-QUICK = Patience(first=0.002, longest=0.02, deadline=5.0)
+QUICK = Patience(first=0.002, longest=0.02, deadline=60.0)
 MODEL = f"{PARENT}/models/esteira-toy"
 
 
