@@ -61,5 +61,6 @@ def test_killed_behind_an_append_it_loses_and_doubles_nothing(stream: Stream, cl
     versions = found["live_toy"].column("_version").to_pylist()
     assert versions[-1] == first
     assert second in versions
-    count = stream.ports.tables.query("SELECT count(*) AS n, count(DISTINCT _arrival) AS d FROM live_toy").to_pylist()
+    seen = f"SELECT count(*) AS n, count(DISTINCT _arrival) AS d FROM `{stream.ports.tables.resource('live_toy')}`"
+    count = [dict(row.items()) for row in bigquery_client("esteira").query_and_wait(seen)]
     assert count == [{"n": expected.good - expected.labels, "d": expected.good - expected.labels}]
