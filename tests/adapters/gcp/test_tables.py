@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from typing import Any
 
 import pyarrow as pa
@@ -73,6 +74,16 @@ def test_half_of_an_upload_is_nothing_and_is_sent_again(bigquery, dataset, table
     tables.replace("scores", "w", rows(1, 2))
     assert (tables.read("scores"), stored(dataset)) == (rows(1, 2), [1, 2])
     assert fault.hits == 1
+
+
+def test_a_load_job_that_bigquery_gave_up_for_its_load_is_another_one_then(bigquery, dataset, tables):
+    for reason in ("jobBackendError", "jobInternalError", "jobRateLimitExceeded"):
+        bigquery.fail(LOAD, "answer", **google_error(400, reason, "Retry the job."))
+    tables.replace("scores", "w", rows(1, 2))
+    assert (tables.read("scores"), stored(dataset)) == (rows(1, 2), [1, 2])
+    assert bigquery.count(LOAD) == 4
+    named = [re.search(r"esteira-scores-[0-9a-f-]+", request) for request in bigquery.seen if "/upload/" in request]
+    assert len({found[0] for found in named if found}) == 4
 
 
 @pytest.mark.slow
