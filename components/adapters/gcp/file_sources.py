@@ -180,9 +180,10 @@ def _listed(bucket: str, blob: Any) -> Listed:
 def _matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
     """As `glob` does: `**` is folders at any depth; only a pattern that begins with a dot finds what does."""
     if not pattern or not parts:
-        return not parts and all(one == "**" for one in pattern)
-    hidden = parts[0].startswith(".")
+        return not pattern and not parts
+    hidden, rest = parts[0].startswith("."), pattern[1:]
     if pattern[0] == "**":
-        return _matches(parts, pattern[1:]) or (not hidden and _matches(parts[1:], pattern))
+        last = len(parts) == 1 and all(one == "**" for one in rest)
+        return _matches(parts, rest) or (not hidden and (last or _matches(parts[1:], pattern)))
     fits = fnmatchcase(parts[0], pattern[0]) and (not hidden or pattern[0].startswith("."))
-    return fits and _matches(parts[1:], pattern[1:])
+    return fits and _matches(parts[1:], rest)
