@@ -245,6 +245,8 @@ class Model(Strict):
     metric: str | None = None
     """What the search maximizes and the gate compares; None: roc_auc, log_loss or rmse by task."""
     serve_with: Literal["onnx", "skops"] = "onnx"
+    """onnx: predict, the stream and every server score with it. skops: scikit-learn itself, where ONNX cannot follow:
+    predict and the stream score with it, no prediction server does."""
     seed: int = Field(default=0, ge=0, lt=2**32)
 
     def main_metric(self) -> str:

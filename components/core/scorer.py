@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,6 +20,7 @@ from components.core.columns import Array, Columns, ColumnType
 from components.core.errors import ArtifactError, FeatureError, ModelError
 from components.core.features import Transform, check_finite
 from components.core.model import Model
+from components.core.servable import SCORED
 
 Raw = Callable[[Mapping[str, Array]], npt.NDArray[Any]]
 """Features (n rows) -> probabilities (n, k) of a classifier, or values (n,) of a regressor."""
@@ -99,6 +101,9 @@ def served(described: Model, data: bytes, *, where: str = "") -> Raw:
     if described.serve_with == "onnx":
         _check_identity(described, sha256(data).hexdigest(), where)
         return onnx_raw(data, described.numbers, described.strings)
+    if find_spec("skops") is None:  # a server
+        rule, remedy = "be onnx for a server, which has no scikit-learn", f"Serve another version; {SCORED}."
+        raise ModelError("model.serve_with", rule, described.serve_with, remedy, where=where)
     from components.core import skops_file
 
     _check_identity(described, skops_file.content_digest(data), where)

@@ -9,7 +9,7 @@ from components import step
 from components.adapters import release
 from components.adapters.ports import Pointer
 from components.adapters.release import Change
-from components.core import verdict
+from components.core import servable, verdict
 from components.core.case import seconds
 from components.core.errors import CaseError, ConflictError, ModelError
 from components.core.verdict import Verdict
@@ -47,8 +47,9 @@ def work(context: step.Context, version: str, mode: str) -> step.Result:
     if mode not in MODES:
         raise CaseError("mode", "be champion or canary, or empty for the case's", mode, "Mend the pipeline.")
     if found.accepted:
+        told = servable.check(context.case.model.serve_with, context.profile.endpoints.adapter)
         change = _deployed(context, _number(version), found, mode)
-        return _result(context, change.after, change.done, change.behind)
+        return _result(context, change.after, ". ".join(filter(None, (change.done, told))), change.behind)
     # What a killed run left between the pointer and its projection is mended here too.
     now = release.reconcile(ports, ports.endpoints.pointer(case))
     stays = f": version {now.champion} stays champion" if now.champion else ": there is no champion"

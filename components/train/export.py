@@ -20,7 +20,7 @@ from components.core.model import NUMBERS, STRINGS
 from components.train.estimators import ENCODE, is_tree
 
 _OPSET = {"": 18, "ai.onnx.ml": 3}
-_REMEDY = "Choose another estimator or other parameters, or set model.serve_with: skops."
+_REMEDY = "Choose another estimator or other parameters, or model.serve_with: skops where no server is needed."
 Features = tuple[tuple[str, str], ...]
 
 

@@ -25,9 +25,9 @@ MOST_ROWS = 20_000
 _BASE = 64
 _TEXTS = ("", " ", "never seen", "\N{GRINNING FACE}", "ß", "e\N{COMBINING ACUTE ACCENT}", "x" * 5000)
 _REMEDIES = {
-    NUMBERS: "Set model.scale: false for trees, or model.serve_with: skops.",
-    CATEGORIES: "Set model.categories to another encoding, or model.serve_with: skops.",
-    ESTIMATOR: "Choose another estimator or other parameters, or set model.serve_with: skops.",
+    NUMBERS: "Set model.scale: false for trees, or model.serve_with: skops where no server is needed.",
+    CATEGORIES: "Set model.categories to another encoding, or model.serve_with: skops where no server is needed.",
+    ESTIMATOR: "Choose another estimator or other parameters, or model.serve_with: skops where no server is needed.",
 }
 
 

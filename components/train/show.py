@@ -68,7 +68,7 @@ def _trials(trials: Sequence[Trial], main: str) -> list[Block]:
 
 def _proof(described: Model, proof: Proof | None) -> Block:
     if proof is None:
-        return blocks.text("ONNX", "None: this model is served by scikit-learn itself (serve_with: skops).")
+        return blocks.text("ONNX", "None: scikit-learn itself scores (serve_with: skops); no prediction server has it.")
     return blocks.facts(
         "ONNX equals scikit-learn",
         {

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components import step
+from components.core import servable
 from components.core.errors import DataError, EsteiraError
 from components.core.model import BASELINE, BUNDLE, FILE, ONNX, SKOPS
 
@@ -50,13 +51,15 @@ def run(launch: step.Launch, *, features: str, model: str) -> step.Result:
 
 def work(context: step.Context) -> step.Result:
     """Trains, chooses the threshold, exports, proves, publishes, and logs the run."""
+    case = context.case
+    if told := servable.check(case.model.serve_with, context.profile.endpoints.adapter):
+        context.say(told)
     # Threads that spin while they wait take the cores from each other where something else runs: seen tenfold.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     context.ports.tracking.prepare()
     from components.train import data as rows
     from components.train import leaks
 
-    case = context.case
     data = rows.load(context.inputs["features"], case.model.task)
     leaks.check(data.train, case.model.task)
     context.say(f"learning from {len(data.train):,} rows, choosing by {len(data.validation):,}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from components.adapters.ports import Ports
+    from components.adapters.connect import Connected
 
 Case = Annotated[str, typer.Argument(help="A case's folder, or the name of one under ./cases or of a packaged one.")]
 ProfileName = Annotated[str, typer.Option("--profile", help="Where things live: 'local', or profiles/NAME.yaml.")]
@@ -17,7 +17,7 @@ INTERRUPTED = 130
 """The exit code of Ctrl-C."""
 
 
-def ports_of(profile: str) -> Ports:
+def ports_of(profile: str) -> Connected:
     """The ports of the profile of this name."""
     from components.adapters.connect import Connected
     from components.core import profile as profiles

@@ -10,9 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from components.adapters.connect import Connected
 from components.adapters.ports import Ports
 from components.adapters.reading.intake import Intake
-from components.core import bundle, case, events, laws, policy
+from components.core import bundle, case, events, laws, policy, servable
 from components.core.arrow import columns_of
 from components.core.case import Case, Column, Source
 from components.core.enrich import Enrichment
@@ -25,7 +26,7 @@ SAMPLE_ROWS = 20_000
 Say = Callable[[str], None]
 
 
-def check(folder: Path, ports: Ports) -> Iterator[str]:
+def check(folder: Path, ports: Connected) -> Iterator[str]:
     """A line for each thing that holds, as it is found.
 
     Raises
@@ -39,9 +40,12 @@ def check(folder: Path, ports: Ports) -> Iterator[str]:
     made = file.case()
     known = [name for name in made.enriched_types() if name not in made.columns or made.columns[name].known == "event"]
     policy.check(file.gate, made.model.task, made.model.main_metric(), known)
+    told = servable.check(made.model.serve_with, ports.profile.endpoints.adapter)
     inputs = len(made.input_types())
     yield f"case: {len(made.columns)} columns, {len(made.enriched_types())} enriched, {inputs} inputs of the transform"
     yield f"bundle: {', '.join(sorted(built.files))}; digest {built.digest[:12]}"
+    if told:
+        yield told
     with tempfile.TemporaryDirectory() as temporary:
         scratch = Path(temporary)
         tables, costs = {}, list[str]()

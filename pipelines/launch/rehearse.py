@@ -26,8 +26,9 @@ from components.adapters.local.log import Log
 from components.core import case as case_files
 from components.core import events, periods
 from components.core.case import CaseFile, seconds
-from components.core.errors import DataError, SetupError
+from components.core.errors import CaseError, DataError, SetupError
 from components.core.profile import Profile
+from components.core.servable import SCORED
 from components.streaming.loop import GROUP
 from pipelines.launch import cases, producer, run, serve, stream
 from pipelines.launch.beside import Beside
@@ -79,6 +80,10 @@ def rehearse(name: str, profile: Profile, wishes: Wishes, out: Console) -> Rehea
         Producer or caller ended before their time.
     """
     file = case_files.load(cases.find(name))
+    if file.model.serve_with != "onnx":
+        rule = "be onnx for a rehearsal, whose server has no scikit-learn"
+        remedy = f"Choose an estimator that ONNX can follow; {SCORED}."
+        raise CaseError("model.serve_with", rule, file.model.serve_with, remedy)
     with ended_by_sigterm(), own_folder(profile, file.name) as own:
         return _rehearsed(name, file, own, wishes, out)
 

@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components import types
-from components.adapters.ports import Ports
+from components.adapters.ports import Models, Ports
 from components.adapters.recorded_models import RecordedModels
 from components.core import case as case_files
+from components.core import model
 from components.core.case import CaseFile
-from components.core.errors import CaseError, SetupError
+from components.core.errors import CaseError, ModelError, SetupError
+from components.core.model import Model
 from components.core.profile import Profile
+from components.core.servable import SCORED
 from pipelines.launch import cases, environments
 
 _TOKEN = "ESTEIRA_TOKEN"  # noqa: S105  # a variable's name
@@ -74,14 +77,31 @@ def champion(launch: Launch, ports: Ports) -> int | None:
     """The version that is live. What the server is to read of a remote registry is there after it.
 
     Whoever promotes a version writes its record; one that is missing all the same is written now.
+
+    Raises
+    ------
+    ArtifactError
+        It is gone or altered.
+    ModelError
+        No server can load it.
     """
     pointer = ports.endpoints.pointer(launch.case)
+    models: Models = ports.registry
     if launch.variables["ESTEIRA_REGISTRY"] == "remote":
-        records = RecordedModels(ports.blobs)
+        models = records = RecordedModels(ports.blobs)
         for version in (pointer.champion, pointer.challenger):
             if version is not None and not records.has(launch.case, version):
                 records.record(ports.registry.get(launch.case, version))
+    if pointer.champion is not None:
+        _check_loads(models.fetch(launch.case, pointer.champion), f"{launch.case} version {pointer.champion}")
     return pointer.champion
+
+
+def _check_loads(folder: Path, version: str) -> None:
+    found = Model.from_json((folder / model.FILE).read_bytes(), where=str(folder)).serve_with
+    if found != "onnx":
+        rule, remedy = "be onnx for a server, which has no scikit-learn", f"Promote another version; {SCORED}."
+        raise ModelError("model.serve_with", rule, found, remedy, where=version)
 
 
 def _check_free(wishes: Wishes) -> None:

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.core import artifacts, bundle, model, skops_file
+from components.core import artifacts, bundle, model, scorer, skops_file
 from components.core.errors import ArtifactError, FeatureError, ModelError
 from components.core.model import Model
 from components.core.scorer import Scorer, decide, frame, onnx_raw
@@ -303,6 +303,19 @@ def test_the_identity_changes_with_content_inputs_and_bundle() -> None:
         model.identity("a", INPUTS, "c"),
     }
     assert len(others - {first}) == 3
+
+
+def test_where_scikit_learn_is_not_installed_a_skops_model_is_refused_with_what_scores_it(
+    write: Writer, fitted: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, digest = write(skops_file.dumps(fitted), "skops")
+    monkeypatch.setattr(scorer, "find_spec", {}.get)
+    with pytest.raises(ModelError) as caught:
+        Scorer.open(root, digest)
+    assert str(caught.value) == (
+        f"{root}: 'model.serve_with' must be onnx for a server, which has no scikit-learn. Got 'skops'. "
+        "Serve another version; `esteira run CASE predict` and `esteira stream CASE` score with it."
+    )
 
 
 def test_equal_skops_models_have_equal_content_though_their_bytes_differ() -> None:

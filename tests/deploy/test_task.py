@@ -71,6 +71,16 @@ def test_the_first_accepted_version_is_champion(here: Toy) -> None:
     assert aliases(here) == {"champion": 1}
 
 
+def test_a_version_that_no_server_loads_is_deployed_for_predict_and_the_stream_and_told(
+    tmp_path: Path, make_launch: Callable[..., Launch], migrated: Path
+) -> None:
+    here = toy(tmp_path, make_launch, model={"task": "binary", "serve_with": "skops"})
+    shutil.copy(migrated, here.ports.profile.path("mlflow.db"))
+    assert deploy(here, *accepted(here, 1)).summary == (
+        "Version 1 is champion. serve_with: skops: predict and the stream score with it, no prediction server does"
+    )
+
+
 def test_the_former_champion_is_previous(here: Toy) -> None:
     deploy(here, *accepted(here, 1))
     result = deploy(here, *accepted(here, 2, champion=1))

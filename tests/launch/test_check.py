@@ -80,6 +80,20 @@ def test_a_gate_that_asks_for_no_metric_of_the_task_is_refused(ports: Connected,
         list(check.check(folder, ports))
 
 
+def test_a_model_that_no_server_loads_is_told_and_refused_behind_a_vertex_endpoint(
+    ports: Connected, folder: Path
+) -> None:
+    text = (folder / "case.yaml").read_text()
+    (folder / "case.yaml").write_text(text.replace("model:\n", "model:\n  serve_with: skops\n", 1))
+    lines = check.check(folder, ports)
+    assert "serve_with: skops: predict and the stream score with it, no prediction server does" in lines
+    google = {"adapter": "google"}
+    vertex = {"project": "my-project", "region": "europe-west1", "pipeline_root": "gs://bucket/runs"}
+    profile = {"endpoints": google, "blobs": {**google, "at": "gs://bucket"}, "vertex": vertex}
+    with pytest.raises(CaseError, match=r"'model.serve_with' must be onnx where endpoints.adapter is google"):
+        next(check.check(folder, Connected(Profile.model_validate(profile))))
+
+
 def test_resources_of_what_is_no_step_are_refused(ports: Connected, folder: Path) -> None:
     with (folder / "case.yaml").open("a") as file:
         file.write("\nresources: {tarin: {cpu: '4'}}\n")

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from components.core.errors import CaseError, ConflictError, RunError
 from components.core.profile import Profile
 from pipelines.launch.caller import Caller
 from pipelines.launch.own_folder import own_folder
+from pipelines.launch.rehearse import Wishes, rehearse
+from tests.conftest import FLIGHTS
 
 
 def test_a_second_rehearsal_is_refused_and_leaves_the_first_ones_folder(tmp_path: Path) -> None:
@@ -48,6 +52,20 @@ def test_a_profile_of_the_cloud_is_refused_before_anything_is_there(
         "Take a local profile."
     )
     assert not (tmp_path / "root").exists()
+
+
+def test_a_model_that_no_server_loads_is_refused_before_anything_is_there(tmp_path: Path) -> None:
+    folder, root = tmp_path / "flights", tmp_path / "root"
+    shutil.copytree(FLIGHTS, folder)
+    text = (folder / "case.yaml").read_text()
+    (folder / "case.yaml").write_text(text.replace("model:\n", "model:\n  serve_with: skops\n", 1))
+    with pytest.raises(CaseError) as caught:
+        rehearse(str(folder), Profile(root=str(root)), Wishes(), Console())
+    assert str(caught.value) == (
+        "'model.serve_with' must be onnx for a rehearsal, whose server has no scikit-learn. Got 'skops'. "
+        "Choose an estimator that ONNX can follow; `esteira run CASE predict` and `esteira stream CASE` score with it."
+    )
+    assert not root.exists()
 
 
 def test_each_rehearsal_begins_anew(tmp_path: Path) -> None:

@@ -9,16 +9,19 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from components import types
-from components.core.errors import CaseError, SetupError
+from components.core.errors import CaseError, ModelError, SetupError
 from components.core.profile import Profile
 from components.core.sections import RegistryAddress, StoreAddress
+from components.step import Launch
 from pipelines.launch import environments, serve
 from pipelines.launch.serve import Wishes
+from tests import toy as toys
 from tests.conftest import FLIGHTS, REPOSITORY
 
 
@@ -115,6 +118,22 @@ def test_the_greeting_shows_address_and_a_new_token_and_that_nothing_is_live_yet
     ]
     given = serve.prepare(str(FLIGHTS), profile, Wishes(auth=False))
     assert serve.greeting(given, Wishes(), champion=1) == ["flights at http://127.0.0.1:8080, to try at /docs"]
+
+
+def test_a_champion_that_no_server_loads_is_told_before_the_server_starts(
+    tmp_path: Path, make_launch: Callable[..., Launch]
+):
+    made = toys.toy(tmp_path, make_launch)
+    asked = serve.prepare(str(tmp_path / "case"), made.ports.profile, Wishes(port=0))
+    assert serve.champion(asked, made.ports) is None
+    assert made.promote(made.model("first")) == serve.champion(asked, made.ports) == 1
+    made.promote(made.model("second", ((2.0, -2.0), (0.0, 0.0)), serve_with="skops"))
+    with pytest.raises(ModelError) as caught:
+        serve.champion(asked, made.ports)
+    assert str(caught.value) == (
+        "toy version 2: 'model.serve_with' must be onnx for a server, which has no scikit-learn. Got 'skops'. "
+        "Promote another version; `esteira run CASE predict` and `esteira stream CASE` score with it."
+    )
 
 
 @pytest.mark.slow

@@ -147,7 +147,9 @@ def test_a_scaler_before_trees_is_refused() -> None:
         "train: 'numbers (SimpleImputer, StandardScaler)' must give in ONNX what it gives in scikit-learn, to 1e-05 "
         "(it is the first stage that does not). Got '"
     )
-    assert str(caught.value).endswith("Set model.scale: false for trees, or model.serve_with: skops.")
+    assert str(caught.value).endswith(
+        "Set model.scale: false for trees, or model.serve_with: skops where no server is needed."
+    )
 
 
 def test_native_categories_are_refused() -> None:
@@ -161,7 +163,9 @@ def test_native_categories_are_refused() -> None:
     with pytest.raises(ProofError) as caught:
         prove(made.pipeline, to_onnx(made.pipeline, FEATURES), FEATURES, data.validation, "binary")
     assert str(caught.value).startswith("train: 'model (HistGradientBoostingClassifier)' must give in ONNX what it ")
-    assert str(caught.value).endswith("Choose another estimator or other parameters, or set model.serve_with: skops.")
+    assert str(caught.value).endswith(
+        "Choose another estimator or other parameters, or model.serve_with: skops where no server is needed."
+    )
 
 
 def test_an_estimator_without_a_converter_is_refused() -> None:
@@ -169,7 +173,9 @@ def test_an_estimator_without_a_converter_is_refused() -> None:
     with pytest.raises(ModelError) as caught:
         to_onnx(made.pipeline, FEATURES)
     assert str(caught.value).startswith("train: 'estimator' must have a converter to ONNX. Got ")
-    assert str(caught.value).endswith("Choose another estimator or other parameters, or set model.serve_with: skops.")
+    assert str(caught.value).endswith(
+        "Choose another estimator or other parameters, or model.serve_with: skops where no server is needed."
+    )
 
 
 def test_neighbours_of_a_threshold_fall_on_their_side(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,8 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -16,10 +17,12 @@ import pytest
 from components.adapters.connect import Connected
 from components.adapters.records import load_run
 from components.core import artifacts, drift, skops_file
+from components.core.case import Model
 from components.core.columns import Columns
-from components.core.profile import Profile
+from components.core.errors import CaseError
+from components.core.profile import EndpointsAddress, Profile
 from components.core.scorer import Scorer, frame
-from components.step import Launch, Result
+from components.step import Context, Launch, Result
 from components.train import task
 from tests.train.conftest import Make, Publish
 
@@ -104,7 +107,14 @@ def test_a_model_without_a_converter_is_served_by_scikit_learn(make_case: Make, 
     result, root = train(launch)
     assert not (root / "model.onnx").exists()
     assert Scorer.open(root, launch.bundle).predict(ROW).score[0] == pytest.approx(0.24, abs=0.02)
-    assert result.report["blocks"][-1]["text"].startswith("None: this model is served by scikit-learn itself")
+    assert result.report["blocks"][-1]["text"].startswith("None: scikit-learn itself scores")
+
+
+def test_it_is_refused_behind_a_vertex_endpoint_before_anything_is_read() -> None:
+    model, endpoints = Model(task="binary", serve_with="skops"), EndpointsAddress(adapter="google")
+    context = SimpleNamespace(case=SimpleNamespace(model=model), profile=SimpleNamespace(endpoints=endpoints))
+    with pytest.raises(CaseError, match=r"'model.serve_with' must be onnx where endpoints.adapter is google"):
+        task.work(cast(Context, context))
 
 
 @pytest.mark.slow
@@ -225,7 +235,7 @@ def test_what_scikit_learn_cannot_fit_is_refused(make_case: Make, train: Train) 
 def test_a_scaler_before_trees_is_refused_with_the_remedy(make_case: Make, train: Train) -> None:
     message = refused(make_case(scale=True, parameters={"max_iter": 100}), train, 5)
     assert message.startswith("train: 'numbers (SimpleImputer, StandardScaler)' must give in ONNX what it gives")
-    assert message.endswith("Set model.scale: false for trees, or model.serve_with: skops.")
+    assert message.endswith("Set model.scale: false for trees, or model.serve_with: skops where no server is needed.")
 
 
 @pytest.mark.slow
