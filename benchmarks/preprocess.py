@@ -30,7 +30,7 @@ from rivals import flights_by_row, flights_in_polars
 
 from components import step
 from components.adapters.connect import Connected
-from components.core import artifacts, bundle, case, shards
+from components.core import artifacts, bundle, case_file, shards
 from components.core.enrich import Enrichment
 from components.core.profile import Profile
 from components.ingest import task as ingest
@@ -44,7 +44,7 @@ def launch(folder: Path) -> step.Launch:
     ports, built = Connected(profile), bundle.build(FLIGHTS)
     step.store_bundle(ports, built)
     return step.Launch(
-        "bench", built.digest, step.store_operations(ports, case.load(FLIGHTS).operations()), profile.to_json()
+        "bench", built.digest, step.store_operations(ports, case_file.load(FLIGHTS).operations()), profile.to_json()
     )
 
 
@@ -53,7 +53,7 @@ def prepare(folder: Path, times: int) -> None:
     widen(folder, times)
     paths = {name: str(folder / name) for name in ("events", "references", "dead_letter")}
     ingest.run(launch(folder), **paths)
-    events, flights = artifacts.read_manifest(folder / "events"), case.load(FLIGHTS).case()
+    events, flights = artifacts.read_manifest(folder / "events"), case_file.load(FLIGHTS).case()
     kept = artifacts.read_manifest(folder / "references")
     tables = {f.path.removesuffix(".parquet"): shards.read_shard(folder / "references", f) for f in kept.files}
     enrichment = Enrichment(flights, tables)

@@ -33,7 +33,7 @@ from components.adapters.connect import Connected
 from components.adapters.local.log import Log
 from components.adapters.ports import Message
 from components.core import profile as profiles
-from components.core.case import seconds
+from components.core.declared import seconds
 from components.core.profile import Profile
 from pipelines.launch import cases, producer
 from pipelines.launch.replay import Faults, Schedule, schedule

@@ -26,9 +26,10 @@ from components import timelimit
 from components.adapters import bundles
 from components.adapters.connect import Connected
 from components.adapters.ports import Ports
-from components.core import artifacts, bundle, case
-from components.core.case import Case, Operations
+from components.core import artifacts, bundle, declared
+from components.core.case import Case
 from components.core.errors import ArtifactError, ConflictError, EsteiraError, RunError
+from components.core.operations import Operations
 from components.core.profile import Profile
 from components.core.record import StepRecord, step_path
 
@@ -117,7 +118,7 @@ def store_bundle(ports: Ports, built: bundle.Bundle) -> None:
 
 def store_operations(ports: Ports, operations: Operations) -> str:
     """Stores `operations.json` under its digest, which is returned."""
-    data = case.resolved_json(operations).encode()
+    data = declared.resolved_json(operations).encode()
     digest = artifacts.sha256(data)
     _store(ports, operations_path(digest), data)
     return digest
@@ -128,7 +129,7 @@ def read_operations(ports: Ports, digest: str) -> Operations:
     data = ports.blobs.read(operations_path(digest))[0]
     if artifacts.sha256(data) != digest:
         raise ArtifactError("operations", f"have the sha256 {digest}", "other bytes", "Launch again.")
-    return case.validate(Operations, json.loads(data), where="operations.json")
+    return declared.validate(Operations, json.loads(data), where="operations.json")
 
 
 def _store(ports: Ports, name: str, data: bytes) -> None:
@@ -258,18 +259,18 @@ def _key(
         "environment": environment_digest(),
         "inputs": {n: artifacts.read_manifest(p).digest for n, p in context.inputs.items()},
         "parameters": dict(parameters),
-        "case": case.section_digest(context.case, tuple(names & set(Case.model_fields))),
-        "operations": case.section_digest(context.operations, tuple(names & set(Operations.model_fields))),
+        "case": declared.section_digest(context.case, tuple(names & set(Case.model_fields))),
+        "operations": declared.section_digest(context.operations, tuple(names & set(Operations.model_fields))),
         "outside": outside(context) if outside is not None else None,
     }
-    return case.digest(parts)
+    return declared.digest(parts)
 
 
 def code_digest(name: str) -> str:
     """Of our code that a step of this name can run: what all share, and its own folder."""
     home = Path(__file__).parent
     shared = [home / "step.py", *sorted((home / "core").rglob("*.py")), *sorted((home / "adapters").rglob("*.py"))]
-    return case.digest(
+    return declared.digest(
         [
             [p.relative_to(home).as_posix(), artifacts.sha256(p.read_bytes())]
             for p in shared + sorted((home / name).rglob("*.py"))
@@ -281,7 +282,7 @@ def environment_digest() -> str:
     """Of the interpreter, the machine's type and the installed distributions with their versions."""
     site = Path(sysconfig.get_paths()["purelib"])
     names = sorted(p.name for p in site.glob("*.dist-info"))
-    return case.digest([platform.python_version(), platform.machine(), names])
+    return declared.digest([platform.python_version(), platform.machine(), names])
 
 
 def _record(context: Context, record: StepRecord) -> None:

@@ -21,7 +21,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from components import COMPONENTS, ROUTE
-from components.core import case
+from components.core import case_file
 from components.core.artifacts import atomic_write
 from components.core.complaints import models_in
 from components.core.page.route import route_file
@@ -34,7 +34,7 @@ def pages(repository: Path) -> dict[Path, str]:
     """Every generated file with its text."""
     readme = (repository / "README.md").read_text(encoding="utf-8")
     readme = _between(readme, "components", component_table())
-    schema = json.dumps(case.CaseFile.model_json_schema(), indent=1, sort_keys=True) + "\n"
+    schema = json.dumps(case_file.CaseFile.model_json_schema(), indent=1, sort_keys=True) + "\n"
     return {
         repository / "docs" / "case.md": case_page(),
         repository / "docs" / "case.schema.json": schema,
@@ -72,11 +72,11 @@ def case_page() -> str:
     parts = [
         "# case.yaml",
         "",
-        "Made by `make docs` from `components/core/case.py`. Unknown keys are refused. An editor that knows JSON",
+        "Made by `make docs` from `components/core/case_file.py`. Unknown keys are refused. An editor that knows JSON",
         "Schema can use [case.schema.json](case.schema.json). A whole example:",
         "[flights](../pipelines/cases/flights/case.yaml).",
     ]
-    return "\n".join([*parts, *_keys(case.CaseFile)]) + "\n"
+    return "\n".join([*parts, *_keys(case_file.CaseFile)]) + "\n"
 
 
 def profile_page() -> str:

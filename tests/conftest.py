@@ -11,7 +11,7 @@ import pytest
 
 from components.adapters.connect import Connected
 from components.adapters.local.registry import MlflowRegistry
-from components.core import bundle, case
+from components.core import bundle, case_file
 from components.core.profile import Profile
 from components.step import Launch, store_bundle, store_operations
 
@@ -79,7 +79,7 @@ def make_launch(tmp_path: Path) -> Callable[..., Launch]:
         ports = Connected(chosen)
         built = bundle.build(folder)
         store_bundle(ports, built)
-        operations = store_operations(ports, case.load(folder).operations())
+        operations = store_operations(ports, case_file.load(folder).operations())
         return Launch(job, built.digest, operations, chosen.to_json())
 
     return make

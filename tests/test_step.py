@@ -16,7 +16,7 @@ import pytest
 from components import step
 from components.adapters.connect import Connected
 from components.adapters.local.blobs import FileBlobs
-from components.core import artifacts, bundle, case
+from components.core import artifacts, bundle, case_file
 from components.core.errors import ArtifactError, DataError
 from components.core.profile import Profile
 from components.core.record import StepRecord, step_path
@@ -285,7 +285,7 @@ def test_two_launches_of_one_case_at_once_store_one_bundle(tmp_path: Path) -> No
     ports.blobs = Raced(tmp_path / "blobs")
     built = bundle.build(FLIGHTS)
     step.store_bundle(ports, built)
-    step.store_operations(ports, case.load(FLIGHTS).operations())
+    step.store_operations(ports, case_file.load(FLIGHTS).operations())
     assert step.fetch_bundle(ports, built.digest, tmp_path / "scratch").is_dir()
 
 

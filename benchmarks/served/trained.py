@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from components import step
 from components.adapters import release
 from components.adapters.connect import Connected
-from components.core import bundle, case, model, skops_file
+from components.core import bundle, case_file, model, skops_file
 from components.core.inference import log_prefix
 from components.core.model import Model
 from components.core.profile import Profile
@@ -79,7 +79,7 @@ class Trained:
     def _launch(self, folder: Path) -> step.Launch:
         built = bundle.build(folder)
         step.store_bundle(self.ports, built)
-        operations = step.store_operations(self.ports, case.load(folder).operations())
+        operations = step.store_operations(self.ports, case_file.load(folder).operations())
         return step.Launch("benchmark", built.digest, operations, self._profile.to_json())
 
 

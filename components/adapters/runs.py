@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from components.core import case
+from components.core import declared
 from components.core.errors import CaseError
 
 State = Literal["pending", "running", "paused", "cancelling", "done", "failed", "cancelled"]
@@ -56,12 +56,12 @@ class Asked:
     @property
     def pipeline_digest(self) -> str:
         """32 hex digits of the pipeline alone."""
-        return case.digest(dict(self.spec))[:32]
+        return declared.digest(dict(self.spec))[:32]
 
     @property
     def digest(self) -> str:
         """32 hex digits of pipeline and parameters: what a label holds."""
-        return case.digest({"spec": self.spec, "arguments": dict(self.arguments)})[:32]
+        return declared.digest({"spec": self.spec, "arguments": dict(self.arguments)})[:32]
 
 
 def is_group(task: str) -> bool:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 
 from components.canary.findings import Look, Watched
 from components.canary.watch import CHALLENGER, CHAMPION, Watch
-from components.core import canary, case
+from components.core import canary, declared
 from components.core.canary import Rule, Verdict
-from components.core.case import Canary
+from components.core.operations import Canary
 from components.core.shown import duration
 
 _QUIET = 10.0
@@ -21,7 +21,7 @@ class Course:
 
     def __init__(self, watch: Watch, asked: Canary, say: Callable[[str], None]) -> None:
         self._watch, self._say, self._confidence = watch, say, asked.confidence
-        self._deadline = float(case.seconds(asked.deadline))
+        self._deadline = float(declared.seconds(asked.deadline))
         self._looks: list[Look] = []
         self._verdict = Verdict("wait", ())
         self._reached: object = None

@@ -17,9 +17,11 @@ from components.core import canary_rules, inference
 from components.core.arrow import columns_of, lacking
 from components.core.canary import Rule
 from components.core.canary_rules import NOTHING, Observed, Series
-from components.core.case import Canary, Case, seconds
+from components.core.case import Case
 from components.core.columns import Array, ColumnType
+from components.core.declared import seconds
 from components.core.events import ARRIVAL
+from components.core.operations import Canary
 
 CHAMPION, CHALLENGER = 0, 1
 _MANY = 64

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.core.arrow import ARROW
-from components.core.case import Reference, seconds
+from components.core.case import Reference
+from components.core.declared import seconds
 from components.core.errors import DataError
 from components.core.windows import Ints, Ordered, missing_as_null
 

@@ -46,8 +46,9 @@ class Bundle:
 
     def case(self) -> Case:
         from components.core import case as cases  # the prediction server has no pydantic
+        from components.core import declared
 
-        return cases.validate(cases.Case, json.loads(self.files["case.json"]), where="case.json")
+        return declared.validate(cases.Case, json.loads(self.files["case.json"]), where="case.json")
 
 
 def build(folder: Path) -> Bundle:
@@ -58,10 +59,10 @@ def build(folder: Path) -> Bundle:
     CaseError
         The case or features.py is at fault, a file is a link, or the whole is over the cap.
     """
-    from components.core import case as cases
+    from components.core import case_file, declared
 
-    case = cases.load(folder).case()
-    files = {"case.json": cases.resolved_json(case).encode()}
+    case = case_file.load(folder).case()
+    files = {"case.json": declared.resolved_json(case).encode()}
     for path in sorted(folder.rglob("*")):
         name = unicodedata.normalize("NFC", path.relative_to(folder).as_posix())
         if not _allowed(name) or path.is_dir():

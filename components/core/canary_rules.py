@@ -12,9 +12,9 @@ import numpy as np
 from components.core import bounds
 from components.core.bounds import Bounds
 from components.core.canary import Rule
-from components.core.case import Canary
 from components.core.intervals import Sampled, resample
 from components.core.metrics import LESS_IS_BETTER, Measure
+from components.core.operations import Canary
 from components.core.policy import number
 from components.core.ranking import Floats
 

@@ -24,8 +24,9 @@ import pyarrow as pa
 
 from components.core.arrow import ARROW, to_numpy
 from components.core.asof import MICROS, NO_TIME, Lookup, micros
-from components.core.case import Case, Window, seconds
+from components.core.case import Case, Window
 from components.core.columns import Array
+from components.core.declared import seconds
 from components.core.errors import DataError
 from components.core.events import ARRIVAL, EVENT_TIME, HISTORY, LABEL_ARRIVAL, LABEL_TIME
 from components.core.windows import Entries, Ints, key_codes

@@ -25,7 +25,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.core.arrow import ARROW, arrow_schema
-from components.core.case import UNIT_SECONDS, Case, Moment, seconds
+from components.core.case import UNIT_SECONDS, Case, Moment
+from components.core.declared import seconds
 from components.core.values import instant as instant
 from components.core.values import iso as iso
 from components.core.values import micros as micros

@@ -9,10 +9,10 @@ import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from components.core.case import Gate, SliceRule
 from components.core.errors import CaseError
 from components.core.intervals import Estimate
 from components.core.metrics import LESS_IS_BETTER, Task, names
+from components.core.operations import Gate, SliceRule
 
 UNDEFINED = Estimate(math.nan, math.nan, math.nan)
 _NAMED = 12

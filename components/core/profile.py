@@ -17,7 +17,7 @@ import yaml
 from pydantic import model_validator
 
 from components.core.artifacts import canonical_json
-from components.core.case import Strict, validate
+from components.core.declared import Strict, validate
 from components.core.errors import CaseError
 from components.core.sections import (
     Alerts,

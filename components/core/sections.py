@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
-from components.core.case import Strict
+from components.core.declared import Strict
 from components.core.errors import SetupError
 from components.core.targets import Account, Dataflow, Image
 

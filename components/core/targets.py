@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from components.core import cron
-from components.core.case import Strict
+from components.core.declared import Strict
 
 # Each may be empty.
 Project = Annotated[str, Field(pattern=r"^([a-z][a-z0-9-]{4,28}[a-z0-9])?$", examples=["my-project"])]

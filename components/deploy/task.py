@@ -10,7 +10,7 @@ from components.adapters import release
 from components.adapters.ports import Pointer
 from components.adapters.release import Change
 from components.core import servable, verdict
-from components.core.case import seconds
+from components.core.declared import seconds
 from components.core.errors import CaseError, ConflictError, ModelError
 from components.core.verdict import Verdict
 

@@ -9,11 +9,11 @@ import numpy as np
 
 from components.adapters.ports import ModelVersion
 from components.core import curves
-from components.core.case import Gate
 from components.core.curves import Bin, Roc
 from components.core.intervals import Estimate, Sampled, resample
 from components.core.metrics import compute
 from components.core.model import Model
+from components.core.operations import Gate
 from components.core.policy import Comparison, Slice, Verdict
 from components.evaluate.holdout import Mask, Rows, Scores
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from components.core.case import Gate
 from components.core.intervals import resample
 from components.core.model import Model
+from components.core.operations import Gate
 from components.core.policy import Slice
 from components.evaluate.holdout import Rows, Scores
 

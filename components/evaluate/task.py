@@ -10,7 +10,7 @@ from components import present, step
 from components.adapters import live
 from components.adapters.ports import ModelVersion
 from components.core import artifacts, policy
-from components.core.case import Gate
+from components.core.operations import Gate
 from components.core.policy import Evidence, Verdict
 from components.core.scorer import Scorer
 from components.evaluate import champions, holdout, show, summary

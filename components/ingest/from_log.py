@@ -15,7 +15,8 @@ from components.adapters.local.log import Log
 from components.adapters.reading.block import Bad
 from components.core import events
 from components.core.asof import MICROS, micros
-from components.core.case import Case, seconds
+from components.core.case import Case
+from components.core.declared import seconds
 from components.core.errors import DataError
 from components.core.events import ARRIVAL, ENTITY, EVENT_TIME, HISTORY, LABEL_ARRIVAL, LABEL_TIME
 from components.ingest.dead_letter import DeadLetter

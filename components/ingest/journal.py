@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from components.adapters.local.log import Log
 from components.adapters.ports import Blobs, Message
-from components.core.case import seconds
+from components.core.declared import seconds
 from components.core.errors import ArtifactError, ConflictError
 from components.core.sections import Pull
 from components.step import Context

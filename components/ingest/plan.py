@@ -14,7 +14,8 @@ from components.adapters.local.log import Log
 from components.adapters.ports import Bounds, Listed, Ports
 from components.core import bundle, periods, watermark
 from components.core.addresses import is_stored_table
-from components.core.case import Case, seconds, section_digest
+from components.core.case import Case
+from components.core.declared import seconds, section_digest
 from components.core.errors import ArtifactError, CaseError, DataError
 from components.core.events import instant, iso
 from components.ingest import journal

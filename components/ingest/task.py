@@ -19,7 +19,8 @@ from components.adapters.reading import references
 from components.adapters.reading.intake import Intake
 from components.core import addresses, artifacts, blocks, events, periods, shards
 from components.core.artifacts import Partition
-from components.core.case import Reference, seconds
+from components.core.case import Reference
+from components.core.declared import seconds
 from components.core.errors import DataError
 from components.core.shards import PartitionWriter
 from components.ingest import from_log

@@ -13,10 +13,10 @@ import numpy.typing as npt
 from components.core import drift, intervals, shards, summaries
 from components.core.arrow import columns_of
 from components.core.artifacts import Manifest
-from components.core.case import Gate
 from components.core.columns import Columns, ColumnType
 from components.core.intervals import Estimate
 from components.core.metrics import Task, measure
+from components.core.operations import Gate
 from components.core.scorer import Predictions, Scorer
 from components.core.summaries import Summary
 

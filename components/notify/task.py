@@ -9,8 +9,8 @@ from typing import TypeVar
 from components import step
 from components.adapters import records
 from components.core import report
-from components.core.case import Notify
 from components.core.errors import EsteiraError
+from components.core.operations import Notify
 from components.core.record import RunRecord, report_path
 from components.notify.message import events, message
 

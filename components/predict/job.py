@@ -15,7 +15,7 @@ from typing import Any
 import apache_beam as beam
 
 from components.adapters.mounted import store
-from components.core import case, errors
+from components.core import declared, errors
 from components.core.artifacts import Partition, atomic_write
 from components.core.errors import EsteiraError
 from components.predict import score
@@ -90,7 +90,7 @@ def _told(error: EsteiraError) -> str:
 
 def key(spec: Spec, digest: str) -> str:
     """The digest of all that the job is told; `digest` is that of the rows."""
-    return case.digest([asdict(spec), digest])
+    return declared.digest([asdict(spec), digest])
 
 
 def outcomes(spec: Spec, keys: Sequence[str]) -> list[Partition]:

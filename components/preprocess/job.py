@@ -17,7 +17,7 @@ from typing import Any
 import apache_beam as beam
 
 from components.adapters.mounted import store
-from components.core import case, errors
+from components.core import declared, errors
 from components.core.artifacts import atomic_write
 from components.core.errors import EsteiraError
 from components.preprocess.period import Outcome, Worker
@@ -98,7 +98,7 @@ def _told(error: EsteiraError) -> str:
 
 def key(spec: Spec, elements: Sequence[Element]) -> str:
     """The digest of all that the job is told."""
-    return case.digest([asdict(spec), [element.to_json() for element in elements]])
+    return declared.digest([asdict(spec), [element.to_json() for element in elements]])
 
 
 def outcomes(spec: Spec, elements: Sequence[Element]) -> list[Outcome]:

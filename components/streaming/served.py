@@ -15,8 +15,9 @@ from components.adapters import live
 from components.adapters.live import Live
 from components.adapters.ports import Pointer, Registry
 from components.core import bundle, model
-from components.core.case import Case, section_digest
+from components.core.case import Case
 from components.core.columns import ColumnType
+from components.core.declared import section_digest
 from components.core.errors import DataError, EsteiraError, ModelError
 from components.core.events import ENTITY
 from components.core.inference import Role

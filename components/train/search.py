@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from components.core import metrics
-from components.core.case import Model, Scalar, Search, SearchRange, seconds
+from components.core.case import Model, Scalar, Search, SearchRange
+from components.core.declared import seconds
 from components.core.errors import ModelError
 from components.core.scorer import sklearn_raw
 from components.train.data import WHERE, Data

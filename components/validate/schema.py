@@ -14,8 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from components.core import artifacts
-from components.core import case as cases
+from components.core import artifacts, declared
 from components.core.case import Case, Column
 from components.core.columns import ColumnType
 from components.core.errors import CaseError, EsteiraError
@@ -139,7 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--write", action="store_true", help="write the changes into a schema that is there")
     given = parser.parse_args(arguments)
     try:
-        case = cases.validate(Case, json.loads(given.case_json.read_bytes()), where=str(given.case_json))
+        case = declared.validate(Case, json.loads(given.case_json.read_bytes()), where=str(given.case_json))
         for line in propose(given.events, case, given.schema, write=given.write):
             print(line, flush=True)
     except EsteiraError as error:

@@ -30,14 +30,14 @@ def replay(
     """Publish a case's own source as it would have happened: events, and their labels when they land."""
     from rich.console import Console
 
-    from components.core import case as case_files
+    from components.core import case_file
     from pipelines.launch import cases, producer, tables, window
     from pipelines.launch.replay import Faults
 
     asked = producer.Asked(
         window.parse(start, stop), Faults(late, duplicates, bad, seed), producer.Pace(rate, speed), most
     )
-    sent = producer.replay(case_files.load(cases.find(case)), ports_of(profile), asked, Console(file=sys.stderr))
+    sent = producer.replay(case_file.load(cases.find(case)), ports_of(profile), asked, Console(file=sys.stderr))
     echo_json(sent) if as_json else tables.replayed(sent)
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.adapters.ports import Ports
-from components.core import bundle, case
-from components.core.case import CaseFile
+from components.core import bundle, case_file
+from components.core.case_file import CaseFile
 from components.core.errors import CaseError
 from components.step import store_bundle, store_operations
 
@@ -37,7 +37,7 @@ class Snapshot:
 
 def snapshot(folder: Path, ports: Ports) -> Snapshot:
     """Stores the case's bundle and operations; nothing is stored when the case is at fault."""
-    file = case.load(folder)
+    file = case_file.load(folder)
     built = bundle.build(folder)
     store_bundle(ports, built)
     return Snapshot(file, built.digest, store_operations(ports, file.operations()))

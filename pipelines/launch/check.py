@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from components.adapters.connect import Connected
 from components.adapters.ports import Ports
 from components.adapters.reading.intake import Intake
-from components.core import bundle, case, events, laws, policy, servable
+from components.core import bundle, case_file, events, laws, policy, servable
 from components.core.arrow import columns_of
 from components.core.case import Case, Column, Source
 from components.core.enrich import Enrichment
@@ -34,7 +34,7 @@ def check(folder: Path, ports: Connected) -> Iterator[str]:
     CaseError, FeatureError, DataError
         The first thing that does not hold.
     """
-    file = case.load(folder)
+    file = case_file.load(folder)
     compile.require_steps(file.resources)
     built = bundle.build(folder)
     made = file.case()

@@ -14,11 +14,12 @@ from components import types
 from components.adapters.connect import Connected
 from components.adapters.gcp.cloud_run import CloudRunJobs, Job
 from components.adapters.gcp.cloud_scheduler import ENABLED, PAUSED, CloudSchedules, Timed
-from components.core import case as case_files
+from components.core import case_file, sizes
 from components.core import profile as profiles
-from components.core import sizes
-from components.core.case import CaseFile, Resources, seconds
+from components.core.case_file import CaseFile
+from components.core.declared import seconds
 from components.core.errors import ArtifactError, CaseError
+from components.core.operations import Resources
 from components.core.profile import Profile
 from components.core.targets import CloudRun
 from pipelines.launch import cases, images, submit, targets
@@ -117,7 +118,7 @@ def prepare(
     """
     chosen = profiles.load(profile)
     where, home = at(chosen), cases.find(name)
-    file = case_files.load(home)
+    file = case_file.load(home)
     image, given = _image(name, chosen, digests, folder)
     if not allow_local_blobs:
         targets.require_shared(chosen, file, "Cloud Run")
@@ -203,4 +204,4 @@ class There:
 def there(name: str, profile: str) -> There:
     """Nothing is asked yet. Raises CaseError."""
     where = at(profiles.load(profile))
-    return There(case_files.load(cases.find(name)).name, CloudRunJobs(where), CloudSchedules(where))
+    return There(case_file.load(cases.find(name)).name, CloudRunJobs(where), CloudSchedules(where))

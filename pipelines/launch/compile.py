@@ -13,8 +13,9 @@ import yaml
 from components import COMPONENTS, timelimit
 from components.core import sizes
 from components.core.artifacts import atomic_write
-from components.core.case import Resources, seconds
+from components.core.declared import seconds
 from components.core.errors import CaseError
+from components.core.operations import Resources
 from pipelines.launch import kfp_light, lint
 
 PIPELINES = ("batch", "predict", "fast")

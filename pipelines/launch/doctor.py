@@ -18,9 +18,9 @@ from pathlib import Path
 from components import types
 from components.adapters.patience import Patience
 from components.adapters.runs import Runs
-from components.core import case as case_files
-from components.core.case import Operations
+from components.core import case_file
 from components.core.errors import EsteiraError, SetupError
+from components.core.operations import Operations
 from components.core.profile import Profile
 from components.core.targets import CloudRun
 from pipelines.launch import cases, engines, environments
@@ -40,7 +40,7 @@ def named(case: str) -> tuple[str, Operations] | tuple[()]:
     """What `checks` takes of a case on the command line; nothing for none. Raises CaseError."""
     if not case:
         return ()
-    found = case_files.load(cases.find(case))
+    found = case_file.load(cases.find(case))
     return found.name, found.operations()
 
 

@@ -8,8 +8,8 @@ from typing import Any
 from urllib.parse import quote
 
 from components.adapters.gcp.account import Account, yours
-from components.core.case import Operations
 from components.core.errors import SetupError
+from components.core.operations import Operations
 from components.core.profile import Profile
 from pipelines.launch import doctor_needs, doctor_quotas, doctor_rights
 from pipelines.launch.doctor_check import Check

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from components.adapters.gcp.account import Account
-from components.core.case import Operations
+from components.core.operations import Operations
 from components.core.profile import Profile
 from pipelines.launch.doctor_check import Check
 

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from components.core import sizes
-from components.core.case import Resources
 from components.core.errors import CaseError
+from components.core.operations import Resources
 from components.core.targets import Vertex
 
 MOST_CORES, MOST_MEMORY = 96, "624G"

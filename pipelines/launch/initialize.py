@@ -12,8 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
 
-from components.core import case as cases
-from components.core import periods
+from components.core import case_file, periods
 from components.core.arrow import to_numpy
 from components.core.artifacts import atomic_write
 from components.core.columns import Array
@@ -57,7 +56,7 @@ def init(folder: Path, data: Path, wishes: Wishes) -> list[str]:
     ids = [_named("--id", name, found, table).name for name in wishes.ids] or infer.entity_id(table, found, label.name)
     times = to_numpy(_as_times(table.column(time)), "timestamp")
     text = _case(folder.name, data, found, label, time, ids, _split(times), _positive(table, label))
-    cases.parse(text, where=str(folder / "case.yaml"))
+    case_file.parse(text, where=str(folder / "case.yaml"))
     atomic_write(folder / "case.yaml", text.encode())
     inputs = [c for c in found if c.name == time or c.name not in (label.name, *ids)]
     atomic_write(folder / "features.py", _features(inputs).encode())

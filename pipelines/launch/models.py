@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from components.adapters.ports import Ports
-from components.core import artifacts, bundle, model
-from components.core import case as case_files
+from components.core import artifacts, bundle, case_file, model
 from components.core.errors import ArtifactError, CaseError
 from components.core.model import Model
 from pipelines.launch import cases
@@ -25,7 +24,7 @@ def case_name(ports: Ports, case: str) -> str:
     One that has versions is known by its name as well: a rollback must not wait for a case.yaml to be mended.
     """
     try:
-        return case_files.load(cases.find(case)).name
+        return case_file.load(cases.find(case)).name
     except CaseError:
         if not _NAME.fullmatch(case) or not ports.registry.versions(case):
             raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from components.adapters.connect import Connected
-from components.core import case as case_files
+from components.core import case_file
 from components.core.errors import CaseError
 from components.core.profile import Profile
 from pipelines.launch import cases, hints, targets
@@ -17,7 +17,7 @@ def put(profile: Profile, case: str, version: int | None = None) -> tuple[str, s
     """
     from components.adapters.gcp.monitoring import VertexMonitors
 
-    found, ports = case_files.load(cases.find(case)), Connected(profile)
+    found, ports = case_file.load(cases.find(case)), Connected(profile)
     monitors = VertexMonitors(targets.vertex(profile))
     chosen = version if version is not None else ports.endpoints.pointer(found.name).champion
     if chosen is None:

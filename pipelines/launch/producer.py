@@ -23,7 +23,9 @@ from components.adapters.ports import Events, Ports
 from components.adapters.reading.block import Bad
 from components.adapters.reading.intake import Intake
 from components.core import events
-from components.core.case import Case, CaseFile, seconds
+from components.core.case import Case
+from components.core.case_file import CaseFile
+from components.core.declared import seconds
 from components.core.errors import CaseError, DataError
 from pipelines.launch.replay import NO_FAULTS, Faults, Schedule, schedule, summary
 

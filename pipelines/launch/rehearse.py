@@ -24,8 +24,9 @@ from rich.console import Console
 from components.adapters.connect import Connected
 from components.adapters.local.log import Log
 from components.core import case as case_files
-from components.core import events, periods
-from components.core.case import CaseFile, seconds
+from components.core import case_file, events, periods
+from components.core.case_file import CaseFile
+from components.core.declared import seconds
 from components.core.errors import CaseError, DataError, SetupError
 from components.core.profile import Profile
 from components.core.servable import SCORED
@@ -79,7 +80,7 @@ def rehearse(name: str, profile: Profile, wishes: Wishes, out: Console) -> Rehea
     RunError
         Producer or caller ended before their time.
     """
-    file = case_files.load(cases.find(name))
+    file = case_file.load(cases.find(name))
     if file.model.serve_with != "onnx":
         rule = "be onnx for a rehearsal, whose server has no scikit-learn"
         remedy = f"Choose an estimator that ONNX can follow; {SCORED}."

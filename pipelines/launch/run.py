@@ -13,7 +13,7 @@ from components import ROUTE
 from components.adapters import records
 from components.adapters.connect import Connected
 from components.adapters.local import processes
-from components.core import case, report
+from components.core import case_file, report
 from components.core import profile as profiles
 from components.core.errors import ArtifactError, RunError
 from components.core.profile import Profile
@@ -66,7 +66,7 @@ def run(
     folder = cases.find(name)
     chosen = profile or profiles.load("local")
     ports = Connected(chosen)
-    text = compile.text(pipeline, resources=case.load(folder).resources, images=images)
+    text = compile.text(pipeline, resources=case_file.load(folder).resources, images=images)
     taken = cases.snapshot(folder, ports)
     arguments = {"bundle": taken.bundle, "operations": taken.operations, "profile": chosen.to_json()}
     arguments |= {"start": start, "stop": stop}

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.adapters.runs import Asked, Plan, Scheduled, Schedules, display_name
-from components.core.case import CaseFile, Schedule
+from components.core.case_file import CaseFile
 from components.core.errors import CaseError
+from components.core.operations import Schedule
 from pipelines.launch.run import ROUTES
 
 

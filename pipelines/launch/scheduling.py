@@ -8,9 +8,9 @@ from pathlib import Path
 
 from components.adapters.connect import Connected
 from components.adapters.runs import Asked, Plan, Scheduled, Schedules, display_name
-from components.core import case as case_files
+from components.core import case_file
 from components.core import profile as profiles
-from components.core.case import CaseFile
+from components.core.case_file import CaseFile
 from components.core.errors import ArtifactError, CaseError, ConflictError
 from components.core.profile import Profile
 from pipelines.launch import cases, hints, schedule, submit, targets
@@ -96,7 +96,7 @@ def prepare(
     """
     chosen = profiles.load(profile)
     found = targets.schedules(chosen, to)
-    file = case_files.load(cases.find(case))
+    file = case_file.load(cases.find(case))
     wanted = tuple(file.schedules if names is None else names)
     ready = {pipeline: submit.ready(case, pipeline, release, to, chosen) for pipeline in _pipelines(file, wanted)}
     if not allow_local_blobs:
@@ -113,7 +113,7 @@ def _pipelines(file: CaseFile, names: Sequence[str]) -> list[str]:
 def listed(case: str, to: str, profile: str) -> tuple[str, list[Scheduled]]:
     """The case's name, and its schedules on the target."""
     chosen = profiles.load(profile)
-    found, name = targets.schedules(chosen, to), case_files.load(cases.find(case)).name
+    found, name = targets.schedules(chosen, to), case_file.load(cases.find(case)).name
     return name, found.list(name)
 
 
@@ -130,7 +130,7 @@ def shown(case: str, name: str | None, to: str, profile: str) -> tuple[str, list
 
 def said(case: str, name: str | None, profile: str, *, crontab: bool) -> list[str]:
     """The case's own schedules, as lines for a person or for crontab; none where it has none."""
-    file = case_files.load(cases.find(case))
+    file = case_file.load(cases.find(case))
     names = list(file.schedules) if name is None else [name]
     if crontab:
         return schedule.crontab(file, names, profile, Path.cwd())
@@ -145,7 +145,7 @@ def said(case: str, name: str | None, profile: str, *, crontab: bool) -> list[st
 def change(case: str, name: str, to: str, profile: str, verb: str) -> str:
     """Pauses, resumes or deletes: whether the case has it or not."""
     chosen = profiles.load(profile)
-    found, called = targets.schedules(chosen, to), case_files.load(cases.find(case)).name
+    found, called = targets.schedules(chosen, to), case_file.load(cases.find(case)).name
     first = schedule.only(found, called, name)
     if verb == "delete":
         for one in found.list(called):

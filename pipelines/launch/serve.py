@@ -12,9 +12,8 @@ from pathlib import Path
 from components import types
 from components.adapters.ports import Models, Ports
 from components.adapters.recorded_models import RecordedModels
-from components.core import case as case_files
-from components.core import model
-from components.core.case import CaseFile
+from components.core import case_file, model
+from components.core.case_file import CaseFile
 from components.core.errors import CaseError, ModelError, SetupError
 from components.core.model import Model
 from components.core.profile import Profile
@@ -58,7 +57,7 @@ def prepare(name: str, profile: Profile, wishes: Wishes) -> Launch:
     SetupError
         The server's environment is not there.
     """
-    file = case_files.load(cases.find(name))
+    file = case_file.load(cases.find(name))
     _check_here(profile)
     variables, made = _access(wishes)
     _check_free(wishes)

@@ -10,7 +10,7 @@ from typing import Self
 
 from components import types
 from components.adapters.ports import Ports
-from components.core.case import seconds
+from components.core.declared import seconds
 from components.core.errors import CaseError
 from components.core.profile import Profile
 from pipelines.launch import cases, environments

@@ -12,8 +12,8 @@ import yaml
 
 from components.adapters.ports import Ports
 from components.adapters.runs import Asked, Runs, Started, checked_key
-from components.core import artifacts, bundle, case
-from components.core.case import CaseFile
+from components.core import artifacts, bundle, case_file, declared
+from components.core.case_file import CaseFile
 from components.core.errors import ArtifactError, CaseError
 from components.core.profile import Profile
 from pipelines.launch import cases, compile, fit, hints, release, targets, window
@@ -43,7 +43,7 @@ def ready(name: str, pipeline: str, folder: Path, target: str, profile: Profile)
         target cannot give a step what the case asks for.
     """
     home = cases.find(name)
-    file = case.load(home)
+    file = case_file.load(home)
     if not (folder / release.MANIFEST).is_file():
         remedy = f"Make it: {_compile(name, folder, profile)}"
         raise CaseError("--release", f"be a release with a {release.MANIFEST}", str(folder), remedy)
@@ -89,7 +89,7 @@ def _same_case(manifest: Mapping[str, Any], home: Path, file: CaseFile, folder: 
 
 def digests(folder: Path, file: CaseFile) -> dict[str, str]:
     """What the case will be stored under: the parameters bundle and operations."""
-    operations = artifacts.sha256(case.resolved_json(file.operations()).encode())
+    operations = artifacts.sha256(declared.resolved_json(file.operations()).encode())
     return {"bundle": bundle.build(folder).digest, "operations": operations}
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from components.core import canary, canary_rules, metrics
 from components.core.canary import Verdict
 from components.core.canary_rules import Labelled, Observed, Series
-from components.core.case import Canary
+from components.core.operations import Canary
 
 NEEDED = 200
 ASKED = Canary(requests=NEEDED, error_rate=0.05, latency=1.5, agreement=0.8)

@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.core import case
+from components.core import artifacts, case, case_file, declared
 from components.core.errors import CaseError
 from tests.conftest import FLIGHTS
 
@@ -49,8 +49,8 @@ def changed(path: str, value: object) -> str:
     return yaml.safe_dump(data, sort_keys=False)
 
 
-def parsed(text: str) -> case.CaseFile:
-    return case.parse(text, where="case.yaml")
+def parsed(text: str) -> case_file.CaseFile:
+    return case_file.parse(text, where="case.yaml")
 
 
 def test_the_base_of_these_tests_is_a_case() -> None:
@@ -220,18 +220,18 @@ def test_every_default_is_written_out_in_the_resolved_case() -> None:
 
 def test_a_change_of_operations_leaves_the_digest_of_the_case() -> None:
     one, two = parsed(yaml.safe_dump(BASE, sort_keys=False)), parsed(changed("gate.tolerance", 0.5))
-    assert case.digest(one.case()) == case.digest(two.case())
-    assert case.digest(one.operations()) != case.digest(two.operations())
+    assert declared.digest(one.case()) == declared.digest(two.case())
+    assert declared.digest(one.operations()) != declared.digest(two.operations())
 
 
 def test_a_section_digest_sees_its_sections_alone() -> None:
     one, two = parsed(yaml.safe_dump(BASE, sort_keys=False)).case(), parsed(changed("model.seed", 5)).case()
-    assert case.section_digest(one, ("columns", "label")) == case.section_digest(two, ("columns", "label"))
-    assert case.section_digest(one, ("model",)) != case.section_digest(two, ("model",))
+    assert declared.section_digest(one, ("columns", "label")) == declared.section_digest(two, ("columns", "label"))
+    assert declared.section_digest(one, ("model",)) != declared.section_digest(two, ("model",))
 
 
 def test_the_flights_case_names_its_enriched_columns_in_order() -> None:
-    flights = case.load(FLIGHTS).case()
+    flights = case_file.load(FLIGHTS).case()
     names = list(flights.enriched_types())
     assert names.index("weather_temp") < names.index("airport_lat") < names.index("origin_departures_count_1h")
     assert "arr_delay" not in flights.input_types()
@@ -246,15 +246,15 @@ def test_no_text_raises_anything_but_a_typed_error(text: str) -> None:
 @given(st.dictionaries(st.text(max_size=5), st.none() | st.floats() | st.text(max_size=5), max_size=5))
 def test_canonical_json_depends_on_content_alone(data: dict[str, Any]) -> None:
     try:
-        text = case.canonical_json(data)
+        text = artifacts.canonical_json(data)
     except ValueError:
         return  # NaN and infinities have no JSON
-    assert case.canonical_json(dict(reversed(data.items()))) == text
+    assert artifacts.canonical_json(dict(reversed(data.items()))) == text
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("15min", 900), ("3h", 10800), ("2d", 172800)])
 def test_durations_are_whole_seconds(text: str, seconds: int) -> None:
-    assert case.seconds(text) == seconds
+    assert declared.seconds(text) == seconds
 
 
 def test_keys_that_do_not_agree_are_told_in_words_of_the_file() -> None:

@@ -10,7 +10,8 @@ import pytest
 from pydantic import BaseModel, Field, ValidationError
 
 from components.core import complaints
-from components.core.case import CaseFile, validate
+from components.core.case_file import CaseFile
+from components.core.declared import validate
 from components.core.errors import CaseError
 from components.core.profile import Profile
 

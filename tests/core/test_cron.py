@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.core import case, cron
+from components.core import cron, declared, operations
 from components.core.errors import CaseError
 
 
@@ -59,7 +59,7 @@ def test_what_is_out_of_range_or_read_differently_somewhere_is_refused(text: str
 
 def test_the_case_names_the_key_the_rule_and_the_value() -> None:
     with pytest.raises(CaseError) as caught:
-        case.validate(case.Schedule, {"cron": "61 4 * * *"}, where="case.yaml")
+        declared.validate(operations.Schedule, {"cron": "61 4 * * *"}, where="case.yaml")
     assert str(caught.value) == (
         "case.yaml: 'cron' must have its minute from 0 to 59: '61' is not. Got '61 4 * * *'. Mend this key."
     )
@@ -68,7 +68,7 @@ def test_the_case_names_the_key_the_rule_and_the_value() -> None:
 @pytest.mark.parametrize("zone", ["Mars/Base", "Europe/../Lisbon", "", "/etc/passwd"])
 def test_a_time_zone_is_one_of_the_database(zone: str) -> None:
     with pytest.raises(CaseError, match="must be a time zone of the IANA database"):
-        case.validate(case.Schedule, {"cron": "0 4 * * *", "time_zone": zone}, where="case.yaml")
+        declared.validate(operations.Schedule, {"cron": "0 4 * * *", "time_zone": zone}, where="case.yaml")
 
 
 def test_each_target_gets_its_own_notation() -> None:

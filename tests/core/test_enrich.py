@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.core.arrow import ARROW
-from components.core.case import Case, Window, seconds, validate
+from components.core.case import Case, Window
+from components.core.declared import seconds, validate
 from components.core.enrich import Enrichment
 from components.core.errors import DataError
 from components.core.events import HISTORY

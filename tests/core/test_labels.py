@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from components.core import case as cases
+from components.core import case_file
 from components.core.case import Case
 from components.core.labels import arrow_type, labels, weights
 from tests.preprocess.conftest import PARCELS
@@ -23,7 +23,7 @@ def make_case(task: str, kind: str, **label: Any) -> Case:
     data["columns"]["hours"]["type"] = kind
     data["label"] = {"column": "hours", **label}
     data["model"] = {"task": task, "weights": {"column": "weight"}}
-    return cases.parse(yaml.safe_dump(data), where="test").case()
+    return case_file.parse(yaml.safe_dump(data), where="test").case()
 
 
 def table(values: list[Any], kind: pa.DataType | None = None) -> pa.Table:

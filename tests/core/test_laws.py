@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.core import bundle, case, laws
+from components.core import bundle, case_file, laws
 from components.core.columns import Columns, ColumnType
 from components.core.errors import FeatureError
 from components.core.features import Transform
@@ -66,7 +66,7 @@ def test_a_transform_that_keeps_the_laws_is_told_which(tmp_path: Path) -> None:
 def test_the_flights_keep_the_laws(tmp_path: Path) -> None:
     built = bundle.build(FLIGHTS)
     bundle.write(built, tmp_path)
-    loaded = Transform.load(tmp_path, built.digest, case.load(FLIGHTS).case().input_types())
+    loaded = Transform.load(tmp_path, built.digest, case_file.load(FLIGHTS).case().input_types())
     random = np.random.default_rng(0)
     columns: Columns = {}
     for name, kind in loaded.types.items():

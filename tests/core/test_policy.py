@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.core.case import Gate, SliceRule
 from components.core.errors import CaseError
 from components.core.intervals import Estimate
+from components.core.operations import Gate, SliceRule
 from components.core.policy import Comparison, Evidence, Slice, check, decide
 
 NAN = math.nan

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from components.core import profile
-from components.core.case import validate
+from components.core.declared import validate
 from components.core.errors import CaseError, SetupError
 from components.core.profile import Profile
 from components.core.sections import EndpointsAddress

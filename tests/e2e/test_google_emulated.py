@@ -19,7 +19,7 @@ import yaml
 from components import ROUTE
 from components.adapters.connect import Connected
 from components.adapters.gcp.clients import BIGQUERY_EMULATOR, bigquery_client, storage_client
-from components.core import artifacts, case, shards
+from components.core import artifacts, case_file, shards
 from components.core import profile as profiles
 from tests.conftest import FLIGHTS, REPOSITORY
 from tests.e2e.conftest import Ran, esteira, run
@@ -123,7 +123,7 @@ def test_the_endpoint_gives_the_predictions_that_the_table_holds(cloud: Cloud, f
     kept = {row["_entity"]: row for row in table.to_pylist()}
     folder = cloud.home / ".esteira" / "artifacts" / first_there.record["job"] / "preprocess" / "score"
     enriched = shards.read_all(folder, artifacts.verify(folder, "enriched")).slice(0, 50)
-    names = list(case.load(FLIGHTS).case().input_types())
+    names = list(case_file.load(FLIGHTS).case().input_types())
     rows = [
         {n: v.isoformat() if isinstance(v, datetime) else v for n, v in row.items()}
         for row in enriched.select(names).to_pylist()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from components.adapters.connect import Connected
-from components.core import artifacts, bundle, case, watermark
+from components.core import artifacts, bundle, case_file, watermark
 from components.core.errors import ArtifactError
 from components.core.profile import Profile
 from components.step import Launch, store_bundle, store_operations
@@ -73,7 +73,7 @@ def launching(root: Path, settings: Mapping[str, Any]) -> Launching:
         if chosen.tables.adapter == "google":
             make_dataset(chosen.tables.at)
         store_bundle(ports, built)
-        return Launch(job, built.digest, store_operations(ports, case.load(folder).operations()), chosen.to_json())
+        return Launch(job, built.digest, store_operations(ports, case_file.load(folder).operations()), chosen.to_json())
 
     return launch
 

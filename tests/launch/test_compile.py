@@ -8,8 +8,8 @@ import yaml
 
 from components import COMPONENTS
 from components.adapters.gcp import dataflow_graph
-from components.core.case import Accelerator, Resources
 from components.core.errors import CaseError
+from components.core.operations import Accelerator, Resources
 from pipelines.launch import compile
 from pipelines.launch.run import ROUTES
 from tests.conftest import REPOSITORY

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from components.core.case import Resources
 from components.core.errors import SetupError
+from components.core.operations import Resources
 from components.core.profile import Profile
 from pipelines.launch import compile, docker, engines
 from pipelines.launch.local import Started

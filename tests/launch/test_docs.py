@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from components import ROUTE
-from components.core.case import CaseFile
+from components.core.case_file import CaseFile
 from components.core.profile import Profile, load
 from pipelines import docs
 from tests.conftest import REPOSITORY

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from components.adapters.gcp.account import Account
 from components.adapters.patience import Patience
-from components.core.case import Operations
+from components.core.operations import Operations
 from components.core.profile import Profile
 from pipelines import cli
 from pipelines.launch import doctor, doctor_google, doctor_needs, doctor_quotas

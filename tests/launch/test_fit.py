@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from components.core.case import Accelerator, Resources
 from components.core.errors import CaseError
+from components.core.operations import Accelerator, Resources
 from components.core.targets import Vertex
 from pipelines.launch import compile, fit
 from tests.servers import released

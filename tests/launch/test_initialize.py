@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.core import bundle, case
+from components.core import bundle, case_file
 from components.core.errors import CaseError
 from pipelines.launch import infer
 from pipelines.launch.initialize import Wishes, init
@@ -66,7 +66,7 @@ def as_csv_gz(path: Path, data: list[dict[str, Any]]) -> Path:
 def test_the_same_rows_give_the_same_case_in_any_format(name: str, write: Any, tmp_path: Path) -> None:
     folder = tmp_path / "cases" / "houses"
     assert init(folder, write(tmp_path / name, rows()), Wishes("price")) == []
-    made = case.load(folder)
+    made = case_file.load(folder)
     types = {column: found.type for column, found in made.columns.items()}
     assert types == {
         "sale_id": "id",
@@ -91,14 +91,14 @@ def test_the_same_rows_give_the_same_case_in_any_format(name: str, write: Any, t
 def test_the_task_follows_from_the_label(label: str, task: str, positive: str | None, tmp_path: Path) -> None:
     folder = tmp_path / "one"
     init(folder, as_jsonl(tmp_path / "d.jsonl", rows()), Wishes(label))
-    made = case.load(folder)
+    made = case_file.load(folder)
     assert (made.model.task, made.label.positive) == (task, positive)
 
 
 def test_the_period_is_the_largest_of_which_there_are_six(tmp_path: Path) -> None:
     folder = tmp_path / "one"
     init(folder, as_jsonl(tmp_path / "d.jsonl", rows(100)), Wishes("price"))
-    assert case.load(folder).split.by == "week"
+    assert case_file.load(folder).split.by == "week"
 
 
 def test_a_column_that_cannot_be_used_is_left_out_by_name(tmp_path: Path) -> None:

@@ -25,8 +25,7 @@ from typer.testing import CliRunner
 from components.adapters.connect import Connected
 from components.adapters.local.log import Log
 from components.adapters.ports import Message
-from components.core import artifacts, events, shards
-from components.core import case as cases
+from components.core import artifacts, case_file, events, shards
 from components.core.case import Case
 from components.core.errors import CaseError, DataError
 from components.core.profile import Profile
@@ -291,7 +290,7 @@ def test_a_day_of_real_flights_decodes_into_the_events_that_ingest_publishes(tmp
     published = shards.read_all(tmp_path / "events", artifacts.verify(tmp_path / "events", "events"))
     assert (published.num_rows, published.column("arr_delay").null_count) == (812, 6)
 
-    case = cases.load(FLIGHTS).case()
+    case = case_file.load(FLIGHTS).case()
     plan = schedule(producer.read(case, ports(tmp_path), *DAY), case, 600 * SECOND)
     decoded = Decoder(case)(list(plan), 0)
     assert decoded.letters == ()

@@ -114,11 +114,11 @@ def test_the_first_failure_ends_it_and_cleans_up(tmp_path: Path, old: str, new: 
 def test_what_it_prepares_is_a_case_with_a_schedule_and_a_profile_that_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from components.core import case
+    from components.core import case_file
 
     monkeypatch.chdir(tmp_path)
     smoke.prepare(tmp_path, smoke.variables(GIVEN | {"KUBEFLOW_HOST": "https://kfp.example.com"}))
-    assert list(case.load(tmp_path / "cases" / "flights").schedules) == ["yearly"]
+    assert list(case_file.load(tmp_path / "cases" / "flights").schedules) == ["yearly"]
     found = profiles.load("cloud")
     assert (found.blobs.at, found.tables.at) == ("gs://my-bucket/smoke-1/blobs", "my-project.smoke_1")
     assert found.sources == "gs://my-bucket/smoke-1"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from components.core.case import CaseFile, load
+from components.core.case_file import CaseFile, load
 from components.core.errors import SetupError
 from components.core.profile import Profile
 from pipelines.launch.targets import require_shared

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from components.adapters.connect import Connected
-from components.core import artifacts, bundle, case, events, periods, shards
+from components.core import artifacts, bundle, case_file, events, periods, shards
 from components.core.arrow import ARROW, arrow_schema
 from components.core.artifacts import Manifest
 from components.core.case import Case
@@ -127,11 +127,11 @@ class Bench:
         profile = Profile.model_validate({"root": str(self.root / "esteira"), "jobs": self.jobs, "blobs": self.blobs})
         ports, built = Connected(profile), bundle.build(folder)
         store_bundle(ports, built)
-        operations = store_operations(ports, case.load(folder).operations())
+        operations = store_operations(ports, case_file.load(folder).operations())
         return Launch("job-1", built.digest, operations, profile.to_json())
 
     def parsed(self) -> Case:
-        return case.parse(yaml.safe_dump(self.case), where="test").case()
+        return case_file.parse(yaml.safe_dump(self.case), where="test").case()
 
     def give(
         self, rows: Sequence[Row], *, window: tuple[str, str] | None = None, shard_rows: int = 1000, rain: int = 240

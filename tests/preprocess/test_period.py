@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components.core import bundle, case, features, shards
+from components.core import bundle, case_file, features, shards
 from components.core.columns import Columns, ColumnType
 from components.preprocess import period, plan
 from components.preprocess.period import Worker
@@ -99,7 +99,7 @@ def transform(tmp_path_factory: pytest.TempPathFactory) -> features.Transform:
     folder = tmp_path_factory.mktemp("bundle")
     built = bundle.build(FLIGHTS)
     bundle.write(built, folder)
-    return features.Transform.load(folder, built.digest, case.load(FLIGHTS).case().input_types())
+    return features.Transform.load(folder, built.digest, case_file.load(FLIGHTS).case().input_types())
 
 
 def bits(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

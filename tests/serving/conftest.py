@@ -21,7 +21,7 @@ import pytest
 
 from components.adapters.connect import Connected
 from components.adapters.local.blobs import FileBlobs
-from components.core import bundle, case
+from components.core import bundle, case_file
 from components.core.inference import log_prefix
 from components.core.model import Model
 from components.core.profile import Profile
@@ -199,7 +199,9 @@ def launched(root: Path, folder: Path, sources: Path) -> Launch:
     profile = Profile.model_validate({"root": str(root / "esteira"), "sources": str(sources)})
     ports, built = Connected(profile), bundle.build(folder)
     store_bundle(ports, built)
-    return Launch("job-1", built.digest, store_operations(ports, case.load(folder).operations()), profile.to_json())
+    return Launch(
+        "job-1", built.digest, store_operations(ports, case_file.load(folder).operations()), profile.to_json()
+    )
 
 
 @pytest.fixture

@@ -14,8 +14,7 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from components.core import case as cases
-from components.core import events
+from components.core import declared, events
 from components.core.case import Case
 from components.step import Launch
 from components.validate import measure
@@ -50,7 +49,7 @@ START = 1_357_000_000_000_000
 
 @pytest.fixture(scope="session")
 def case() -> Case:
-    return cases.validate(Case, ORDERS, where="orders")
+    return declared.validate(Case, ORDERS, where="orders")
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from components.adapters.gcp.dataflow_course import Course
 from components.adapters.gcp.dataflow_graph import Wanted
 from components.adapters.patience import Patience
 from components.adapters.ports import Blobs, CloudJob
-from components.core import case
+from components.core import declared
 from components.core.artifacts import atomic_write
 from components.core.errors import ArtifactError, ConflictError, EsteiraError, RunError
 from components.core.profile import Profile
@@ -112,7 +112,7 @@ class DataflowJobs:
             dict(self._profile.jobs.options),
             dataflow_graph.image(self._profile),
         ]
-        return Wanted(dataflow_graph.job_name(name), case.digest([name, key, how])[:_KEY])
+        return Wanted(dataflow_graph.job_name(name), declared.digest([name, key, how])[:_KEY])
 
     def _again(self, wanted: Wanted, resources: Path | None) -> CloudJob | None:
         """The job that an attempt before this one started, if it is under way or done."""

@@ -13,10 +13,11 @@ from typing import Any, Literal
 
 from components.adapters.gcp import vertex
 from components.adapters.patience import Patience
-from components.core.case import Case, Operations
+from components.core.case import Case
 from components.core.columns import ColumnType
 from components.core.drift import ONE_SIGMA
 from components.core.errors import CaseError, SetupError
+from components.core.operations import Operations
 from components.core.targets import Vertex
 
 Done = Literal["made", "changed", "as before"]

@@ -19,7 +19,7 @@ from components.adapters import bundles
 from components.adapters.connect import Connected
 from components.adapters.local.log import Log
 from components.adapters.ports import CloudJob
-from components.core import bundle, case
+from components.core import bundle, declared
 from components.core.errors import CaseError, ConflictError, EsteiraError
 from components.core.profile import Profile
 
@@ -92,7 +92,7 @@ def _on_dataflow(asked: argparse.Namespace, profile: Profile) -> CloudJob:
 
     spec = stream.Spec(asked.profile, asked.bundle, asked.lateness)
     source = stream.from_pubsub(f"projects/{profile.events.at}/subscriptions/{topic}.{GROUP}")
-    key = case.digest(asdict(replace(spec, first=0)))
+    key = declared.digest(asdict(replace(spec, first=0)))
     renamed = _renamed(asked.rename) if asked.action == "update" else None
     return jobs.start(stream.build(spec, source), name=name, key=key, update=renamed)
 

@@ -13,8 +13,8 @@ import yaml
 from components.adapters.connect import Connected
 from components.adapters.gcp.monitoring import VertexMonitors, monitor, monitor_id
 from components.adapters.patience import Patience
-from components.core import case as case_files
-from components.core.case import CaseFile
+from components.core import case_file
+from components.core.case_file import CaseFile
 from components.core.errors import CaseError, SetupError
 from components.core.targets import Vertex
 from pipelines import cli
@@ -39,7 +39,7 @@ def cloud(tmp_path: Path) -> Iterator[tuple[http.Server, vertex.Vertex, str]]:
 
 @pytest.fixture(scope="module")
 def flights() -> CaseFile:
-    return case_files.load(FLIGHTS)
+    return case_file.load(FLIGHTS)
 
 
 def changed(case: CaseFile, **sections: Any) -> CaseFile:
