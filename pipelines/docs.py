@@ -111,7 +111,8 @@ vertex:
 _PROFILE = """\
 # profiles/NAME.yaml
 
-Made by `make docs` from `components/core/profile.py`. Unknown keys are refused.
+Made by `make docs` from `components/core/profile.py` and its neighbours `sections.py` and `targets.py`.
+Unknown keys are refused.
 
 A profile says where things live: which adapter answers each port, and where. It holds no secrets. `--profile NAME`
 reads `profiles/NAME.yaml` under the current folder. `local` is built in: everything under one folder, `.esteira`, and
