@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from components import types
+from components import timelimit, types
 from components.core.errors import CaseError
 from pipelines.launch import environments, kfp_light
+from pipelines.launch.ending import end
 
 MAX_PARAMETERS = 32 * 1024
 """Bytes. One argument holds the executor's input, and the kernel's limit for one is 128 KiB."""
@@ -130,8 +131,8 @@ def _process(command: list[str], variables: dict[str, str], task: Started, watch
         assert process.stdout is not None
         try:
             follow((line.rstrip("\n") for line in process.stdout), task, watch, root)
-        except BaseException:
-            process.terminate()  # a terminal's Ctrl-C reaches it too; a cancel from elsewhere does not
+        except BaseException:  # a terminal's Ctrl-C reaches it too; a cancel from elsewhere does not
+            end(process, timelimit.GRACE)  # Popen would leave it alive after a quarter of a second
             raise
         return process.wait()
 

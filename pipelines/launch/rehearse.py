@@ -34,7 +34,7 @@ from components.streaming.loop import GROUP
 from pipelines.launch import cases, producer, run, serve, stream
 from pipelines.launch.beside import Beside
 from pipelines.launch.caller import Caller
-from pipelines.launch.ending import ended_by_sigterm
+from pipelines.launch.ending import end, ended_by_sigterm
 from pipelines.launch.own_folder import own_folder
 from pipelines.launch.producer import AT_ONCE, Pace
 from pipelines.launch.replay import Faults, Schedule, schedule
@@ -230,9 +230,4 @@ def _running(
         try:
             yield process
         finally:
-            process.terminate()
-            try:
-                process.wait(_PATIENCE)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            end(process, _PATIENCE)

@@ -1,0 +1,96 @@
+"""What a command started ends with it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipelines.launch import local
+from pipelines.launch.ending import end, ended_by_sigterm
+from pipelines.launch.local import Started
+
+SLOW = """
+import pathlib, signal, sys, time
+def ended(*_):
+    time.sleep(1)
+    pathlib.Path(sys.argv[1]).touch()
+    sys.exit(1)
+signal.signal(signal.SIGTERM, ended)
+print("ready", flush=True)
+time.sleep(600)
+"""
+DEAF = """
+import signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("ready", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def deaf() -> Iterator[subprocess.Popen[str]]:
+    """A process that SIGTERM does not end."""
+    with subprocess.Popen([sys.executable, "-c", DEAF], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        yield process
+        process.kill()
+
+
+def test_sigterm_interrupts_and_means_afterwards_what_it_meant_before() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), ended_by_sigterm():
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_beside_the_main_thread_signals_stay_as_they_are() -> None:
+    seen = []
+
+    def look() -> None:
+        with ended_by_sigterm():
+            seen.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    assert seen == [signal.getsignal(signal.SIGTERM)]
+
+
+def test_a_task_has_ended_when_its_run_is_interrupted_however_long_it_takes(tmp_path: Path) -> None:
+    def interrupted(_: Started, line: str | None) -> None:
+        if line == "ready":
+            raise KeyboardInterrupt
+
+    command = [sys.executable, "-c", SLOW, str(tmp_path / "ended")]
+    with pytest.raises(KeyboardInterrupt):
+        local._process(command, dict(os.environ), Started("job", "step"), interrupted, tmp_path)
+    assert (tmp_path / "ended").exists()
+
+
+def test_what_does_not_end_is_killed(deaf: subprocess.Popen[str]) -> None:
+    end(deaf, 0.2)
+    assert deaf.returncode == -signal.SIGKILL
+
+
+def test_what_does_not_end_is_killed_at_once_by_a_second_interrupt(
+    deaf: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = deaf.wait
+
+    def wait(timeout: float | None = None) -> int:
+        if timeout is not None:
+            raise KeyboardInterrupt
+        return real()
+
+    monkeypatch.setattr(deaf, "wait", wait)
+    with pytest.raises(KeyboardInterrupt):
+        end(deaf, 600.0)
+    assert deaf.returncode == -signal.SIGKILL
