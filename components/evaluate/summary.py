@@ -5,8 +5,6 @@ from __future__ import annotations
 from components.core.intervals import Estimate
 from components.evaluate.findings import Findings
 
-FILE = "summary.md"
-
 
 def markdown(found: Findings, said: str) -> bytes:
     """The verdict in a word, its reasons, and each metric with its interval beside the champion's."""

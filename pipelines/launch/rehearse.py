@@ -23,8 +23,8 @@ from rich.console import Console
 
 from components.adapters.connect import Connected
 from components.adapters.local.log import Log
-from components.core import case as case_files
 from components.core import case_file, events, periods
+from components.core.case import Split
 from components.core.case_file import CaseFile
 from components.core.declared import seconds
 from components.core.errors import CaseError, DataError, SetupError
@@ -135,7 +135,7 @@ def _plan(file: CaseFile, own: Profile, wishes: Wishes, out: Console) -> _Plan:
     return _Plan(first, messages, ready)
 
 
-def _score_start(times: Any, split: case_files.Split) -> int:
+def _score_start(times: Any, split: Split) -> int:
     """Where the newest `split.score` complete periods begin, as predict takes them."""
     newest = periods.newest_complete_end(times.max().astype("datetime64[us]"), split.by)
     starts = np.unique(periods.starts(times.astype("datetime64[us]"), split.by))
