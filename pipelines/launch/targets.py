@@ -81,8 +81,9 @@ def require_shared(profile: Profile, case: Case, target: str) -> None:
     for source in (case.source, *(reference.source for reference in case.references.values())):
         relative = "://" not in source.path and not Path(source.path).is_absolute()
         place = f"{profile.sources}/{source.path}" if relative else source.path
+        here = "://" not in place or place.startswith("file://")
         mounted = target == "vertex" and place.startswith(MOUNT)
-        if source.path and "://" not in place and not mounted:
+        if source.path and here and not mounted:
             remedy = f"Name a URL such as gs://bucket/folder, {unless}"
             raise SetupError("profile.sources" if relative else "source.path", rule, place, remedy)
 

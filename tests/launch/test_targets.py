@@ -54,6 +54,8 @@ def test_a_store_of_this_machine_is_refused(port: str, target: str) -> None:
         ("/here", {}, "profile.sources", "/here/data/nycflights13/flights.csv"),
         ("/here", {"path": "gs://my-bucket/flights.csv"}, "profile.sources", "/here/data/nycflights13/weather.csv"),
         ("gs://my-bucket", {"path": "/here/flights.csv"}, "source.path", "/here/flights.csv"),
+        ("gs://my-bucket", {"path": "file:///here/a.csv"}, "source.path", "file:///here/a.csv"),
+        ("file:///here", {}, "profile.sources", "file:///here/data/nycflights13/flights.csv"),
     ],
 )
 def test_sources_of_this_machine_are_refused(sources: str, source: dict[str, str], key: str, place: str) -> None:
