@@ -50,6 +50,7 @@ check: $(VENVS)/dev/.stamp ## ruff, mypy --strict, import-linter
 	$(VENVS)/dev/bin/lint-imports
 
 servers: .tools/prism .tools/fake-gcs-server $(VENVS)/bqemulator/.stamp $(VENVS)/bench-mlflow/.stamp $(VENVS)/dev/.stamp $(VENVS)/server/.stamp ## start what some tests need, until `make servers-stop`: Beam's job service, MLflow, emulators of Pub/Sub, Cloud Storage and BigQuery, and what stands for Vertex AI
+	@for tool in gcloud java; do command -v $$tool >/dev/null || { echo "make servers needs $$tool: it starts Pub/Sub's emulator" >&2; exit 1; }; done
 	mkdir -p .tools/run/pubsub
 	.tools/prism --job_port $(PRISM_PORT) --web_port 0 --serve_http=false >.tools/run/prism.log 2>&1 & echo $$! >.tools/run/prism.pid
 	set -m; gcloud beta emulators pubsub start --project=esteira --host-port=127.0.0.1:$(PUBSUB_PORT) \
@@ -65,11 +66,12 @@ servers: .tools/prism .tools/fake-gcs-server $(VENVS)/bqemulator/.stamp $(VENVS)
 	  --backend-store-uri sqlite:///$(CURDIR)/.tools/run/mlflow/mlflow.db --artifacts-destination $(CURDIR)/.tools/run/mlflow/artifacts \
 	  >.tools/run/mlflow.log 2>&1 & echo $$! >.tools/run/mlflow.pid
 	for port in $(PRISM_PORT) $(PUBSUB_PORT) $(GCS_PORT) $(BIGQUERY_PORT) $(BIGQUERY_READ_PORT) $(VERTEX_PORT) $(MLFLOW_PORT); do \
-	  for try in {1..600}; do (: </dev/tcp/127.0.0.1/$$port) 2>/dev/null && continue 2; sleep 0.1; done; exit 1; done
+	  for try in {1..600}; do (: </dev/tcp/127.0.0.1/$$port) 2>/dev/null && continue 2; sleep 0.1; done; \
+	  echo "nobody listens on port $$port: see .tools/run/*.log, then make servers-stop" >&2; exit 1; done
 	$(PYTHON) -c "$$POST" http://127.0.0.1:$(GCS_PORT)/storage/v1/b '{"name": "esteira"}'
 	$(PYTHON) -c "$$POST" http://127.0.0.1:$(BIGQUERY_PORT)/bigquery/v2/projects/esteira/datasets '{"datasetReference": {"datasetId": "esteira"}}'
-	printf 'export ESTEIRA_%s\n' PRISM=127.0.0.1:$(PRISM_PORT) PUBSUB=127.0.0.1:$(PUBSUB_PORT) GCS=127.0.0.1:$(GCS_PORT) \
-	  BIGQUERY=127.0.0.1:$(BIGQUERY_PORT),127.0.0.1:$(BIGQUERY_READ_PORT) MLFLOW=127.0.0.1:$(MLFLOW_PORT) >$(SERVERS)
+	printf 'export ESTEIRA_%s ?= %s\n' PRISM 127.0.0.1:$(PRISM_PORT) PUBSUB 127.0.0.1:$(PUBSUB_PORT) GCS 127.0.0.1:$(GCS_PORT) \
+	  BIGQUERY 127.0.0.1:$(BIGQUERY_PORT),127.0.0.1:$(BIGQUERY_READ_PORT) MLFLOW 127.0.0.1:$(MLFLOW_PORT) >$(SERVERS)
 
 servers-stop: ## stop what `make servers` started
 	@rm -f $(SERVERS)
@@ -79,6 +81,7 @@ servers-stop: ## stop what `make servers` started
 	@-kill "$$(cat .tools/run/vertex.pid)"
 	@-kill -- "-$$(cat .tools/run/mlflow.pid)"  # with its workers
 	@-kill -- "-$$(cat .tools/run/pubsub.pid)"  # gcloud's own process group: the emulator is its child
+	@rm -f .tools/run/*.pid  # their numbers are others' by and by
 
 setup: $(VENVS)/launcher/.stamp $(VENVS)/pipeline/.stamp $(VENVS)/validate/.stamp $(VENVS)/server/.stamp ## the environments of the steps
 
