@@ -19,7 +19,7 @@ from urllib.parse import quote
 from components.adapters.gcp import errors
 from components.adapters.gcp.clients import STORAGE_EMULATOR, storage_client
 from components.adapters.names import checked_blob
-from components.core.errors import ArtifactError, CaseError, ConflictError, SetupError
+from components.core.errors import ArtifactError, CaseError, ConflictError, RunError, SetupError
 
 DEADLINE = 120.0
 """Seconds that a call is tried again while the service is busy or away, with jitter."""
@@ -83,7 +83,7 @@ class CloudBlobs:
 
     def _put(self, name: str, data: bytes, generation: int) -> int:
         """Writes over `generation`. Raises ConflictError where something else is there."""
-        from google.api_core.exceptions import PreconditionFailed, RetryError
+        from google.api_core.exceptions import Conflict, PreconditionFailed, RetryError
 
         blob, mark, failed = self._blob(name), uuid.uuid4().hex, list[Exception]()
         blob.metadata = {_MARK: mark}
@@ -96,12 +96,17 @@ class CloudBlobs:
                     timeout=CALL,
                     retry=self._retry(failed),
                 )
-            except (PreconditionFailed, RetryError) as error:
+            except (PreconditionFailed, Conflict, RetryError) as error:
                 current, held = self._state(name)
                 if failed and held == mark:  # it was written, and the answer lost
                     return current
                 if isinstance(error, RetryError):
                     raise
+                if current == generation:  # nobody was first: whoever reads it again and repeats would do so for ever
+                    remedy = "Mend what it names, such as a policy of the bucket or a folder that is being renamed."
+                    raise RunError(
+                        name, "be taken by Cloud Storage", errors.said(error), remedy, where=self._where
+                    ) from error
                 rule = f"be at generation {generation}"
                 remedy = "Somebody wrote it first: read it again and decide anew."
                 raise ConflictError(name, rule, current, remedy) from error

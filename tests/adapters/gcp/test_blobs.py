@@ -74,6 +74,20 @@ def test_a_service_that_never_answers_is_an_error_and_nothing_is_written(gcs, ha
     assert not hasty.exists("a")
 
 
+@pytest.mark.parametrize("generation", [0, None])
+@pytest.mark.parametrize(("status", "reason"), [(409, "conflict"), (412, "orgPolicyConstraintFailed")])
+def test_a_write_that_is_refused_although_nobody_was_first_is_told_and_not_repeated(
+    gcs, blobs, status, reason, generation
+):
+    gcs.fail(UPLOAD, "answer", times=FOREVER, **google_error(status, reason, "The folder is being renamed."))
+    with pytest.raises(RunError) as caught:
+        blobs.write("a", b"1", generation=generation)
+    assert str(caught.value).startswith(
+        "gs://esteira: 'a' must be taken by Cloud Storage. Got 'The folder is being renamed.'."
+    )
+    assert gcs.count(UPLOAD) == 1
+
+
 def test_half_of_an_upload_is_nothing_and_is_sent_again(gcs, blobs, hasty):
     data = random.Random(3).randbytes(9 << 20)
     fault = gcs.fail("^PUT /upload/", "cut", times=FOREVER)
