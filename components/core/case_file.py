@@ -39,6 +39,12 @@ class CaseFile(Operations, Case):
 class _Loader(yaml.SafeLoader):
     """YAML's safe types, and no key twice: the second would silently win."""
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except ValueError as error:  # such as a date that no calendar has
+            raise yaml.constructor.ConstructorError(None, None, str(error), node.start_mark) from error
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         for key in keys:
@@ -74,4 +80,8 @@ def load(folder: Path) -> CaseFile:
         raise CaseError(
             "case", "be a folder with a case.yaml", str(folder), "Make one with `esteira init NAME --data FILE`."
         )
-    return parse(path.read_text(encoding="utf-8"), where=str(path))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise CaseError("case.yaml", "be UTF-8", str(error), "Save it as UTF-8.", where=str(path)) from error
+    return parse(text, where=str(path))

@@ -158,6 +158,9 @@ def load(name: str, folder: Path | None = None) -> Profile:
         except yaml.YAMLError as error:
             told = " ".join(str(error).split())
             raise CaseError(place.name, "be YAML", told, "Mend the line that is named.", where=str(place)) from error
+        except ValueError as error:
+            remedy = "Save it as UTF-8, and put what is no date or number in quotes."
+            raise CaseError(place.name, "be YAML in UTF-8", str(error), remedy, where=str(place)) from error
         if not isinstance(data, dict):
             raise CaseError(place.name, "be a mapping of keys", data, "See docs/profile.md.", where=str(place))
         profile = validate(Profile, {"name": name, **data}, where=str(place))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -195,12 +196,20 @@ def test_a_missing_key_and_how_many_more_are_wrong_are_told() -> None:
         ("name: [", "'case.yaml' must be YAML."),
         ("name: !!python/object/apply:os.system ['true']", "'case.yaml' must be YAML."),
         ("name: a\nname: b", "stands twice in line 1 or after"),
+        ("fast:\n  since: 2013-02-30", "day is out of range for month in"),
+        ("fast:\n  since: 2013-02-30", "line 2, column 10"),
     ],
 )
 def test_text_that_is_no_case_is_refused(text: str, words: str) -> None:
     with pytest.raises(CaseError) as caught:
         parsed(text)
     assert words in str(caught.value)
+
+
+def test_a_file_that_is_not_utf_8_is_told(tmp_path: Path) -> None:
+    (tmp_path / "case.yaml").write_bytes("description: ação".encode("latin-1"))
+    with pytest.raises(CaseError, match=r"'case.yaml' must be UTF-8\. Got .* Save it as UTF-8\."):
+        case_file.load(tmp_path)
 
 
 def test_two_enriched_columns_of_one_name_are_refused() -> None:

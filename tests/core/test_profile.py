@@ -181,6 +181,13 @@ def test_a_file_that_is_no_yaml_is_told_with_its_line(tmp_path: Path, text: str)
         profile.load("dev", tmp_path)
 
 
+@pytest.mark.parametrize("data", [b"name: 2013-02-30", "name: ação".encode("latin-1")])
+def test_a_file_with_a_date_or_a_letter_that_is_none_is_told(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "dev.yaml").write_bytes(data)
+    with pytest.raises(CaseError, match=r"dev.yaml: 'dev.yaml' must be YAML in UTF-8\. Got .* in quotes\."):
+        profile.load("dev", tmp_path)
+
+
 def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path) -> None:
     (tmp_path / "dev.yaml").write_text("- local")
     with pytest.raises(CaseError, match="'dev.yaml' must be a mapping of keys"):
