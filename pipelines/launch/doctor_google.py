@@ -52,7 +52,8 @@ class Asked:
 
 def wanted(profile: Profile) -> bool:
     """Whether the profile names anything of Google Cloud for which no emulator stands."""
-    return bool(doctor_needs.services(_real(profile)))
+    real = _real(profile)
+    return bool(doctor_needs.services(real) or doctor_needs.buckets(real) or doctor_needs.source_bucket(real))
 
 
 def _real(profile: Profile) -> Profile:

@@ -315,6 +315,18 @@ def test_the_bucket_of_the_sources_may_be_anywhere_and_is_only_read(cloud):
     assert found(server, sources="gs://esteira-blobs/raw").keys() == found(server).keys()
 
 
+def test_a_bucket_is_looked_at_where_the_profile_has_nothing_else_of_google(cloud):
+    server, service = cloud
+    service.buckets["raw"] = {"location": "US"}
+    for section in ({"sources": "gs://raw/flights"}, {"blobs": {"adapter": "google", "at": "gs://raw/blobs"}}):
+        made = Profile.model_validate(section)
+        assert doctor_google.wanted(made)
+        checks = {check.name: check for check in doctor_google.checks(made, you=you(server))}
+        assert (checks["bucket raw"].level, checks["bucket raw"].found) == ("ok", "in US")
+        assert not doctor_google.wanted(Profile.model_validate({**section, "emulators": {"storage": HERE}}))
+    assert not doctor_google.wanted(Profile())
+
+
 def test_a_cases_machines_are_counted_by_their_family_and_accelerator(cloud):
     server, service = cloud
     service.quotas["aiplatform.googleapis.com/custom_model_training_n2_cpus"] = [{"effectiveLimit": "-1"}]
