@@ -26,10 +26,20 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
-
-        typer.echo(f"esteira {version('esteira')}")
+        typer.echo(f"esteira {_number()}")
         raise typer.Exit
+
+
+def _number() -> str:
+    """As installed; in the launcher's image it is not, and our files lie beside pyproject.toml."""
+    import tomllib
+    from importlib import metadata
+
+    try:
+        return metadata.version("esteira")
+    except metadata.PackageNotFoundError:
+        project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
+        return str(project["project"]["version"])
 
 
 @app.callback()

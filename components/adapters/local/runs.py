@@ -55,7 +55,7 @@ class LocalRuns:
         if number is None:
             remedy = "Press Ctrl-C where it runs."
             raise SetupError("RUN", "run in a process of this machine", marked or "unknown", remedy, where=id)
-        os.kill(number, signal.SIGINT)
+        os.kill(number, signal.SIGTERM)  # what a script runs in the background has SIGINT ignored
 
     def retry(self, id: str, key: str) -> Started:  # noqa: ARG002  # a run here has a name of its own
         """Runs it again with the same bundle and window; steps that were done are reused."""
