@@ -16,7 +16,7 @@ from components.adapters.lease import Lease
 from components.adapters.local.blobs import FileBlobs
 from components.adapters.patience import Patience
 from components.adapters.ports import ModelVersion
-from components.core.errors import ArtifactError, CaseError, EsteiraError, RunError, SetupError
+from components.core.errors import ArtifactError, CaseError, ConflictError, EsteiraError, RunError, SetupError
 from components.core.evaluated import Confusion, Curve, Evaluation, Slice
 from tests.contract import registries
 from tests.contract.registries import IMAGE, QUICK, CloudFiles
@@ -206,6 +206,15 @@ def test_an_upload_that_was_never_answered_is_told_and_comes_all_the_same(here):
     assert here.server.called(UPLOAD) == asked
 
 
+def test_an_upload_without_an_answer_keeps_everybody_out_also_where_the_next_one_is_refused(here):
+    here.server.faults += [Fault(UPLOAD, done=False), Fault(UPLOAD, 403)]
+    registry = registries.on_vertex(here.server.address, here.root, settle=0.01, patience=registries.BRIEF)
+    assert isinstance(refusal(lambda: here.register("a", registry)), SetupError)
+    blobs = CloudFiles(here.root / "blobs")
+    [lease] = [name for name in blobs.names("registry/") if name.endswith(".lease")]
+    assert not Lease(blobs, lease, 1.0).take()
+
+
 def test_an_upload_that_was_never_answered_keeps_everybody_out_until_the_lease_ends(here):
     here.server.faults.append(Fault(UPLOAD, times=10**6, done=False))
     unanswered(here)
@@ -358,6 +367,17 @@ def test_an_evaluation_of_a_version_that_is_deleted_meanwhile_is_told(here):
     here.server.faults.append(Fault("evaluations:import", 404))
     error = refusal(lambda: here.registry.evaluated("flights", 1, EVALUATION))
     assert (type(error), error.value) == (ArtifactError, 1)
+
+
+def test_an_evaluation_that_another_operation_keeps_out_is_told(here):
+    here.register()
+    here.server.faults.append(Fault("evaluations:import", 409))
+    error = refusal(lambda: here.registry.evaluated("flights", 1, EVALUATION))
+    assert type(error) is ConflictError
+    assert str(error) == (
+        f"{PARENT}/models/{here.id}@1: 'version' must take its evaluation. Got 'told to'. "
+        "Somebody else changes it: run it again."
+    )
 
 
 def test_what_the_account_may_not_do_is_told_with_its_role(here):

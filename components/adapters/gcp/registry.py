@@ -94,15 +94,18 @@ class VertexRegistry:
         return f"{self._model(name)}@{version}"
 
     def evaluated(self, name: str, version: int, evaluation: Evaluation) -> None:
-        from google.api_core.exceptions import NotFound
+        from google.api_core.exceptions import Conflict, NotFound
 
-        _, (identity, _) = self._get(name, version)
-        imports = Imports(self._calls, self.resource(name, version))
+        (_, (identity, _)), place = self._get(name, version), self.resource(name, version)
+        imports = Imports(self._calls, place)
         lease = Lease(self._blobs, f"{_record(name, identity)}.evaluation.lease", self._lease)
         try:
             lease.once(lambda: imports.find(evaluation), lambda _: imports.make(evaluation))
         except NotFound as error:  # somebody deletes it at this moment
             raise unknown_version(name, version) from error
+        except Conflict as error:
+            told, remedy = vertex.words(error), "Somebody else changes it: run it again."
+            raise ConflictError("version", "take its evaluation", told, remedy, where=place) from error
 
     def project(self, name: str, aliases: Mapping[str, int]) -> None:
         checked_model(name)

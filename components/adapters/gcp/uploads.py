@@ -8,7 +8,7 @@ from typing import Any
 from components.adapters.gcp import errors
 from components.adapters.gcp.vertex import Caller, no_service, words
 from components.adapters.lease import Lease, awaited
-from components.core.errors import CaseError, RunError
+from components.core.errors import CaseError, EsteiraError, RunError
 
 LEASE = 300.0
 """Seconds that registering one model may take; whoever is killed at it keeps the same model out for so long."""
@@ -41,10 +41,12 @@ class Uploads:
         """
         try:
             return self._make(asked, find, lease)
-        except RunError as error:
+        except EsteiraError as error:
             if not self._lost:
                 raise
             lease.keep()
+            if not isinstance(error, RunError):  # it says itself what is to be done
+                raise
             told = error.value if error.__cause__ else "no answer"
             remedy = f"It may come all the same: run it again, which looks for it for {max(lease.left, 0):.0f} s first."
             raise RunError("upload", "be answered", told, remedy, where=self._name) from error
