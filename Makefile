@@ -102,7 +102,7 @@ bench: setup data $(VENVS)/dev/.stamp ## every benchmark but the soak; tables he
 
 faults: setup data $(VENVS)/dev/.stamp ## seeded fault schedules: COUNT of them (20000) from SEED (0) on, ten of the whole pipeline, and some over the servers
 	PYTHONPATH=$(CURDIR) $(VENVS)/dev/bin/python -W ignore -m tests.faults.schedules --seed $(or $(SEED),0) --count $(or $(COUNT),20000) --jobs 2
-	PYTHONPATH=$(CURDIR) $(VENVS)/dev/bin/python -W ignore -m tests.faults.schedules --scenes batch --count 10
+	PYTHONPATH=$(CURDIR) $(VENVS)/dev/bin/python -W ignore -m tests.faults.schedules --scenes batch --seed $(or $(SEED),0) --count 10
 	[ -z "$${ESTEIRA_BIGQUERY:-}" ] || PYTHONPATH=$(CURDIR) $(VENVS)/dev/bin/python -W ignore -m tests.faults.schedules --google \
 	  --scenes gate,canary,commands,stream,mirror --seed $(or $(SEED),0) --count 100 --jobs 2
 

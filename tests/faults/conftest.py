@@ -20,6 +20,8 @@ class Driver:
 
     def __init__(self, process: subprocess.Popen[str], errors: Path) -> None:
         self._process, self._errors = process, errors
+        self._owed = 0
+        """Answers that are still to come: a test that was ended while it waited has left its own."""
 
     def play(self, **order: Any) -> list[dict[str, Any]]:
         """The outcomes of the schedules; see `tests.faults.schedules`."""
@@ -27,8 +29,11 @@ class Driver:
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
-        line = self._process.stdout.readline()
-        assert line, self._errors.read_text(encoding="utf-8")[-3000:]
+        self._owed += 1
+        while self._owed:
+            line = self._process.stdout.readline()
+            assert line, self._errors.read_text(encoding="utf-8")[-3000:]
+            self._owed -= 1
         found: list[dict[str, Any]] = json.loads(line)
         return found
 
