@@ -49,7 +49,7 @@ class EndpointsAddress(Strict):
         examples=["bq://my-project.esteira.requests"],
     )
     """For Google: the table of Vertex's own log of requests and answers, bq://project.dataset.table; empty: none. The
-    server keeps a log of its own, which canary and monitor read."""
+    server keeps a log of its own, which canary reads."""
     keep_previous: bool = False
     """For Google: keep the previous champion deployed without traffic: its cost, for a rollback without a wait."""
 
