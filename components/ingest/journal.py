@@ -64,30 +64,33 @@ def _read(blobs: Blobs, name: str) -> list[Message]:
 def _take(context: Context, case: str, prefix: str) -> int:
     """How many messages were pulled, stored and acknowledged."""
     most: Pull = context.profile.events.pull
-    until, taken, size = monotonic() + most.seconds, 0, 0
+    until, taken, size, number = monotonic() + most.seconds, 0, 0, 0
     with closing(context.ports.events.subscribe(case, GROUP)) as subscription:
         while taken < most.messages and size < most.bytes and monotonic() < until:
             received = subscription.pull(min(_AT_ONCE, most.messages - taken), _WAIT)
             if not received:
                 break
-            _store(context.ports.blobs, prefix, [one.message for one in received])
+            number = _store(context.ports.blobs, prefix, [one.message for one in received], number + 1)
             subscription.ack(received)
             taken += len(received)
             size += sum(len(one.message.data) for one in received)
     return taken
 
 
-def _store(blobs: Blobs, prefix: str, messages: list[Message]) -> None:
-    """Under the next free number, which another run may take first."""
-    names = blobs.names(prefix)
-    number = int(names[-1].removeprefix(prefix).removesuffix(".arrow")) + 1 if names else 1
+def _store(blobs: Blobs, prefix: str, messages: list[Message], number: int = 1) -> int:
+    """Under the next free number, which another run may take first; it.
+
+    From 2 on `number` is what is likely free: a listing for each piece would take longer with every run.
+    """
+    names = blobs.names(prefix) if number == 1 else []
+    number = int(names[-1].removeprefix(prefix).removesuffix(".arrow")) + 1 if names else number
     while True:
         try:
             blobs.write(f"{prefix}{number:08d}.arrow", _bytes(messages), generation=0)
         except ConflictError:
             number += 1
         else:
-            return
+            return number
 
 
 def _bytes(messages: list[Message]) -> bytes:

@@ -85,6 +85,20 @@ def test_a_run_takes_no_more_than_its_bounds(
     assert desk.counts["labels"] == 1
 
 
+def test_what_is_there_is_listed_as_often_however_many_pieces_come(
+    desk: Desk, topic: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed: list[str] = []
+    names = FileBlobs.names
+    monkeypatch.setattr(FileBlobs, "names", lambda self, prefix: listed.append(prefix) or names(self, prefix))
+    monkeypatch.setattr(journal, "_AT_ONCE", 5)
+    topic.publish(desk.case["name"], SENT)
+    launch = launched(desk)
+    desk.run(launch, purpose="fast")
+    assert listed.count(f"events/{desk.case['name']}/") == 3
+    assert pieces(launch) == [f"events/{desk.case['name']}/{n:08d}.arrow" for n in range(1, 1 + -(-len(SENT) // 5))]
+
+
 def test_what_was_stored_and_not_acknowledged_is_a_duplicate(
     desk: Desk, topic: Events, monkeypatch: pytest.MonkeyPatch
 ) -> None:
