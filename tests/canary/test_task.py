@@ -16,7 +16,7 @@ import pytest
 from components.adapters import live_table, release
 from components.adapters.local.endpoints import PointerEndpoints
 from components.adapters.ports import Pointer
-from components.canary import task, watch
+from components.canary import course, task, watch
 from components.core import artifacts
 from components.core.profile import Profile
 from tests import processes
@@ -116,6 +116,18 @@ def test_after_the_deadline_a_backlog_is_read_to_its_end(make: Make, monkeypatch
     at(monkeypatch)
     canary.run()
     assert canary.found()["counts"]["challenger"]["requests"] == 70
+
+
+def test_a_backlog_that_takes_too_long_is_left_and_told(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(course, "_BACKLOG", 0.0)
+    canary = make()
+    canary.begin()
+    for _ in range(70):
+        canary.serve(Traffic(1, count=1), Traffic(2, count=1))
+    at(monkeypatch)
+    assert canary.run().parameters == ABORTED
+    assert canary.found()["counts"]["challenger"]["requests"] == live_table.MOST
+    assert canary.found()["log"]["waiting"] == 70 - live_table.MOST
 
 
 def test_a_slow_one_is_aborted(make: Make) -> None:
