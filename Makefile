@@ -19,6 +19,7 @@ BIGQUERY_PORT ?= 9050
 BIGQUERY_READ_PORT ?= 9060
 VERTEX_PORT ?= 8074
 MLFLOW_PORT ?= 5055
+PORTS = $(PRISM_PORT) $(PUBSUB_PORT) $(GCS_PORT) $(BIGQUERY_PORT) $(BIGQUERY_READ_PORT) $(VERTEX_PORT) $(MLFLOW_PORT)
 
 # The bucket and the dataset that the emulators begin with.
 export POST := import sys, urllib.request as r; r.urlopen(r.Request(sys.argv[1], sys.argv[2].encode(), {"Content-Type": "application/json"}))
@@ -40,6 +41,8 @@ run-fast: setup data ## the fast pipeline on replayed flights, with server, stre
 	$(VENVS)/launcher/bin/esteira rehearse flights
 
 test: setup data $(VENVS)/dev/.stamp .tools/pytest/.stamp ## every test
+	@[ ! -f $(SERVERS) ] || for port in $(PORTS); do (: </dev/tcp/127.0.0.1/$$port) 2>/dev/null && continue; \
+	  echo "nobody listens on port $$port any more: make servers-stop, and make servers where their tests are to run" >&2; exit 1; done
 	PYTHONPATH=$(CURDIR)/.tools/pytest:$(CURDIR) $(VENVS)/validate/bin/python -m pytest -q -p no:cacheprovider tests/validate_environment
 	PYTHONPATH=$(CURDIR) $(VENVS)/dev/bin/python -m pytest -q -n 2 --dist loadgroup -m "not containers"
 
@@ -65,7 +68,7 @@ servers: .tools/prism .tools/fake-gcs-server $(VENVS)/bqemulator/.stamp $(VENVS)
 	set -m; MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_SQLALCHEMYSTORE_POOL_SIZE=64 $(VENVS)/bench-mlflow/bin/python -m mlflow server --host 127.0.0.1 --port $(MLFLOW_PORT) --workers 1 \
 	  --backend-store-uri sqlite:///$(CURDIR)/.tools/run/mlflow/mlflow.db --artifacts-destination $(CURDIR)/.tools/run/mlflow/artifacts \
 	  >.tools/run/mlflow.log 2>&1 & echo $$! >.tools/run/mlflow.pid
-	for port in $(PRISM_PORT) $(PUBSUB_PORT) $(GCS_PORT) $(BIGQUERY_PORT) $(BIGQUERY_READ_PORT) $(VERTEX_PORT) $(MLFLOW_PORT); do \
+	for port in $(PORTS); do \
 	  for try in {1..600}; do (: </dev/tcp/127.0.0.1/$$port) 2>/dev/null && continue 2; sleep 0.1; done; \
 	  echo "nobody listens on port $$port: see .tools/run/*.log, then make servers-stop" >&2; exit 1; done
 	$(PYTHON) -c "$$POST" http://127.0.0.1:$(GCS_PORT)/storage/v1/b '{"name": "esteira"}'

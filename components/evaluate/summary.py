@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from components.core.intervals import Estimate
 from components.evaluate.findings import Findings
 
@@ -29,7 +31,8 @@ def _table(found: Findings) -> list[str]:
 
 
 def _shown(estimate: Estimate) -> str:
-    return f"{estimate.value:.4g} ({estimate.low:.4g} to {estimate.high:.4g})"
+    interval = f" ({estimate.low:.4g} to {estimate.high:.4g})" if math.isfinite(estimate.high - estimate.low) else ""
+    return f"{estimate.value:.4g}{interval}" if math.isfinite(estimate.value) else "undefined"
 
 
 def _row(cells: list[str]) -> str:

@@ -106,7 +106,8 @@ def schedule_show(
         _show_there(case, name, to, profile, as_json=as_json)
         return
     if as_json:
-        raise CaseError("--json", "be with --to", "none" if not to else "--crontab", "Name the target.")
+        given, remedy = ("--crontab", "Leave one out.") if crontab else ("none", "Name the target.")
+        raise CaseError("--json", "be with --to alone", given, remedy)
     lines = scheduling.said(case, name, profile, crontab=crontab)
     if not lines:
         typer.echo(f"{case} has no schedules: add them to case.yaml", err=True)

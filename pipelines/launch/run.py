@@ -82,14 +82,14 @@ def go(head: RunRecord, text: str, out: Console, images: Mapping[str, str] | Non
     limits = docker.memory_limits(text) if images is not None else {}
     say = partial(out.print, highlight=False, soft_wrap=True)
     runner = docker.Containers(chosen, images, limits, watcher.killed, say) if images is not None else None
-    try:
-        with ended_by_sigterm():
+    with ended_by_sigterm():
+        try:
             local.run(text, dict(head.arguments), root=chosen.path("artifacts"), watch=watcher, runner=runner)
-    except KeyboardInterrupt:
-        watcher.interrupted()
-        raise
-    finally:
-        watcher.close()
+        except KeyboardInterrupt:
+            watcher.interrupted()
+            raise
+        finally:
+            watcher.close()
     if not watcher.head.job:
         log = chosen.path("artifacts") / "kfp.log"
         raise RunError("pipeline", "start its first step", "none started", f"See {log}.")

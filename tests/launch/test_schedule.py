@@ -121,7 +121,7 @@ def test_json_is_of_what_a_target_has(on_vertex: Desk) -> None:
     says(on_vertex, nightly=NIGHTLY)
     result = on_vertex.give("schedule", "show", "cases/flights", "--json")
     assert isinstance(result.exception, CaseError)
-    assert str(result.exception).startswith("'--json' must be with --to. Got ")
+    assert str(result.exception).startswith("'--json' must be with --to alone. Got ")
 
 
 def test_what_a_schedule_starts_is_listed_as_the_cases_and_a_manual_run_touches_no_schedule(on_vertex: Desk) -> None:
