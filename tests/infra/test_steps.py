@@ -94,10 +94,16 @@ def targets(builds: Builds) -> Iterator[Any]:
     with vertex() as (server, service):
         service.course = lambda id: [Frame("SUCCEEDED")]
         at = {"project": PROJECT, "region": REGION, "pipeline_root": "gs://esteira/builds", "endpoint": server.address}
-        blobs = {"adapter": "google", "at": f"gs://esteira/builds-{os.getpid()}"}
+        profile = {
+            "vertex": at,
+            "blobs": {"adapter": "google", "at": f"gs://esteira/builds-{os.getpid()}"},
+            "tables": {"adapter": "google", "at": "esteira.esteira"},
+            "registry": {"adapter": "google"},
+            "sources": "gs://esteira/builds",
+        }
         (builds.checkout / "profiles").mkdir()
         for name in ("dev", "prod"):
-            (builds.checkout / "profiles" / f"{name}.yaml").write_text(yaml.safe_dump({"vertex": at, "blobs": blobs}))
+            (builds.checkout / "profiles" / f"{name}.yaml").write_text(yaml.safe_dump(profile))
         yield service
 
 
@@ -109,7 +115,8 @@ def test_a_pull_request_compiles_and_compares_and_keeps_nothing(builds: Builds) 
 
 def test_a_commit_is_released_and_run_once_and_a_tag_runs_the_same_release(builds: Builds, targets: Any) -> None:
     (builds.checkout / "build").mkdir()
-    (builds.checkout / "build" / "digests.json").write_text(json.dumps(released.IMAGES))  # push's
+    pushed = released.IMAGES | {"esteira-server": f"europe-docker.pkg.dev/p/e/server@sha256:{'b' * 64}"}
+    (builds.checkout / "build" / "digests.json").write_text(json.dumps(pushed))
     (builds.shared / "cache").mkdir(parents=True)
     (builds.shared / "cache" / "wheel").write_text("kept")
     builds.run("cloudbuild.yaml")

@@ -92,6 +92,11 @@ class Server:
         return None
 
 
+class _Queue(ThreadingHTTPServer):
+    request_queue_size = 512
+    """Who does not fit in is dropped by the kernel, and tries again ever later: 50 callers at once are more than 5."""
+
+
 @contextmanager
 def serving(service: Service, port: int = 0) -> Iterator[Server]:
     """On this port of the loopback address; 0: a free one."""
@@ -145,7 +150,7 @@ def serving(service: Service, port: int = 0) -> Iterator[Server]:
 
         do_GET = do_POST = do_PATCH = do_DELETE = do_PUT = _any
 
-    http = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    http = _Queue(("127.0.0.1", port), Handler)
     http.daemon_threads = True
     server.port = http.server_address[1]
     thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)

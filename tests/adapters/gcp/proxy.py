@@ -38,6 +38,11 @@ class Fault:
     hits: int = 0
 
 
+class _Queue(ThreadingHTTPServer):
+    request_queue_size = 512
+    """Who does not fit in is dropped by the kernel, and tries again ever later."""
+
+
 @dataclass
 class Proxy:
     upstream: str
@@ -47,7 +52,7 @@ class Proxy:
 
     def __enter__(self) -> Self:
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"proxy": self}))
+        self._server = _Queue(("127.0.0.1", 0), type("Handler", (_Handler,), {"proxy": self}))
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
         self._thread.start()
