@@ -69,7 +69,7 @@ def ours(folder: Path, target: Path) -> None:
         path.mkdir()
     inputs = {name: folder / name for name in ("events", "references")}
     with tempfile.TemporaryDirectory() as scratch:
-        task.work(step.Context("preprocess", launch(folder), inputs, outputs, Path(scratch)), "train")
+        task.work(step.Context("preprocess", launch(folder), inputs, outputs, Path(scratch)), "train", None)
 
 
 def by_row(folder: Path, target: Path) -> None:

@@ -32,6 +32,7 @@ from pipeline import REPOSITORY, widen
 from components.adapters.connect import Connected
 from components.adapters.local.log import Log
 from components.adapters.ports import Message
+from components.core import case_file
 from components.core import profile as profiles
 from components.core.declared import seconds
 from components.core.profile import Profile
@@ -183,7 +184,7 @@ def measure(events: int, rate: float, length: float) -> None:
             return Run(folder / name, Profile.model_validate(given))
 
         case = cases.find("flights")
-        file = cases.case.load(case)
+        file = case_file.load(case)
         rows = producer.read(file.case(), Connected(made("source").profile))
         lateness = seconds(file.streaming.lateness) * 1_000_000
         plan = schedule(rows, file.case(), lateness, FAULTS, max(events, int(rate * length)))

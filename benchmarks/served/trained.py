@@ -55,7 +55,7 @@ class Trained:
         made = {name: folder / "made" / name for name in ("features", "holdout", "score", "dead_letter")}
         for path in made.values():
             path.mkdir(parents=True)
-        preprocess.work(step.Context("preprocess", launch, paths, made, folder / "scratch"), "train")
+        preprocess.work(step.Context("preprocess", launch, paths, made, folder / "scratch"), "train", None)
         version = self.version(CASE)
         release.promote(self.ports, NAME, version, by="benchmark", why="the first one")
 
