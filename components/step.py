@@ -25,7 +25,7 @@ from typing import Any
 from components import timelimit
 from components.adapters import bundles
 from components.adapters.connect import Connected
-from components.adapters.ports import Ports
+from components.adapters.ports import Jobs, Ports
 from components.core import artifacts, bundle, declared
 from components.core.case import Case
 from components.core.errors import ArtifactError, ConflictError, EsteiraError, RunError
@@ -81,6 +81,12 @@ class Context:
     @cached_property
     def operations(self) -> Operations:
         return read_operations(self.ports, self.launch.operations)
+
+    @cached_property
+    def jobs(self) -> Jobs:
+        """Beam, with the workers that the case wants for this step."""
+        asked = self.operations.resources.get(self.name)
+        return self.ports.jobs if asked is None else Connected(self.profile.with_workers(asked.workers)).jobs
 
     def clear(self) -> None:
         """Empties the outputs of what an attempt before this one left."""

@@ -80,12 +80,24 @@ class Serving(Strict):
     """Requests that wait; the next one gets a 503 at once."""
 
 
+class Workers(Strict):
+    """Beam's workers on Dataflow: what is said here goes before the profile's `jobs.dataflow`."""
+
+    machine_type: str | None = Field(default=None, pattern=r"^[a-z][a-z0-9-]*$", examples=["n2-standard-4"])
+    workers: int | None = Field(default=None, ge=1)
+    """To begin with."""
+    max_workers: int | None = Field(default=None, ge=1)
+    """What autoscaling may go up to."""
+
+
 class Streaming(Strict):
     lateness: Duration = "10min"
     """How far behind the newest event one may lie; later ones are counted, kept aside and not scored."""
     retention: Duration | None = None
     """How long the local log keeps messages that the stream needs no more, and fast those that it took from Pub/Sub;
     without it, for ever."""
+    workers: Workers = Workers()
+    """Of the stream as a Beam job."""
 
 
 class Notify(Strict):
@@ -125,6 +137,8 @@ class Resources(Strict):
     """On Vertex AI, beside machine: the size of its disk, such as 500G. Kubeflow has none."""
     time_limit: Annotated[str, AfterValidator(_time_limit)] | None = None
     """Such as 2h: a step that takes longer ends itself, and says so."""
+    workers: Workers = Workers()
+    """Of preprocess and predict as Beam jobs; the step itself only waits for them."""
 
 
 class Schedule(Strict):

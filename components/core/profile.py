@@ -19,6 +19,7 @@ from pydantic import model_validator
 from components.core.artifacts import canonical_json
 from components.core.declared import Strict, validate
 from components.core.errors import CaseError
+from components.core.operations import Workers
 from components.core.sections import (
     Alerts,
     BigQuery,
@@ -102,6 +103,11 @@ class Profile(Strict):
         names = ("project", "region", "service_account", "kms_key")
         found = {name: getattr(vertex, name) for name in names if vertex is not None and not getattr(given, name)}
         return given.model_copy(update=found)
+
+    def with_workers(self, workers: Workers) -> Self:
+        """As a case wants Beam's workers."""
+        asked = self.jobs.dataflow.model_copy(update=workers.model_dump(exclude_none=True))
+        return self.model_copy(update={"jobs": self.jobs.model_copy(update={"dataflow": asked})})
 
     @model_validator(mode="after")
     def _without_secrets(self) -> Self:

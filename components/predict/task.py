@@ -135,7 +135,7 @@ def _by_job(context: step.Context, manifest: Manifest, version: int, resources: 
         beam(pipeline)
 
     name = f"predict-{context.launch.job}"
-    context.ports.jobs.run(begin, name=name, key=job.key(spec, manifest.digest), resources=resources)
+    context.jobs.run(begin, name=name, key=job.key(spec, manifest.digest), resources=resources)
     found = job.outcomes(spec, keys)
     if context.profile.jobs.runner != "DataflowRunner":  # there a task that is tried again finds the job, and reads it
         shutil.rmtree(spec.job)

@@ -91,7 +91,7 @@ def work(context: step.Context, purpose: str, resources: Path | None) -> step.Re
             _clear(context)
             beam(pipeline)
 
-        context.ports.jobs.run(begin, name=name, key=job.key(spec, elements), resources=resources)
+        context.jobs.run(begin, name=name, key=job.key(spec, elements), resources=resources)
         outcomes = job.outcomes(spec, elements)
     else:
         _clear(context)

@@ -15,10 +15,12 @@ from components.core import sizes
 from components.core.artifacts import atomic_write
 from components.core.declared import seconds
 from components.core.errors import CaseError
-from components.core.operations import Resources
+from components.core.operations import Resources, Workers
 from pipelines.launch import kfp_light, lint
 
 PIPELINES = ("batch", "predict", "fast")
+BEAM = ("preprocess", "predict")
+"""The steps that are Beam jobs."""
 IMAGE = "ESTEIRA_IMAGE"
 """Tells a step that starts a cloud's job its own image, which the job's workers run in."""
 _SHELL = "_KFP_RUNTIME=true python3 -m kfp.dsl.executor_main"
@@ -108,10 +110,15 @@ def _without_platform_cache(spec: dict[str, Any]) -> None:
 
 
 def require_steps(resources: Mapping[str, Resources]) -> None:
-    """Raises CaseError for resources of what is no step."""
-    for step in resources:
+    """Raises CaseError for resources of what is no step, and for Beam's workers of a step that has none."""
+    for step, wanted in resources.items():
         if step not in COMPONENTS:
             raise CaseError("resources", f"name a step: {', '.join(COMPONENTS)}", step, "Mend that key of the case.")
+        if wanted.workers != Workers() and step not in BEAM:
+            rule = f"stand at a step that is a Beam job: {', '.join(BEAM)}"
+            raise CaseError(
+                f"resources.{step}.workers", rule, step, "Leave it out; cpu, memory and machine are the task's."
+            )
 
 
 def give(spec: dict[str, Any], resources: Mapping[str, Resources]) -> None:

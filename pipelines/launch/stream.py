@@ -71,9 +71,20 @@ def prepare(name: str, profile: Profile, ports: Ports, wishes: Wishes, beam: Bea
         The pipeline environment is not there.
     """
     taken = cases.snapshot(cases.find(name), ports)
-    lateness = seconds(taken.file.streaming.lateness)
+    asked = taken.file.streaming
+    if beam is not None:
+        profile = profile.with_workers(asked.workers)
     module = "components.streaming" if beam is None else "components.streaming.beam"
-    arguments = ["-m", module, "--bundle", taken.bundle, "--profile", profile.to_json(), "--lateness", str(lateness)]
+    arguments = [
+        "-m",
+        module,
+        "--bundle",
+        taken.bundle,
+        "--profile",
+        profile.to_json(),
+        "--lateness",
+        str(seconds(asked.lateness)),
+    ]
     arguments += _of_the_job(beam, wishes) if beam is not None else _of_the_loop(taken, wishes)
     if wishes.as_json:
         arguments += ["--json"]

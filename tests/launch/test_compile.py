@@ -9,7 +9,7 @@ import yaml
 from components import COMPONENTS
 from components.adapters.gcp import dataflow_graph
 from components.core.errors import CaseError
-from components.core.operations import Accelerator, Resources
+from components.core.operations import Accelerator, Resources, Workers
 from pipelines.launch import compile
 from pipelines.launch.run import ROUTES
 from tests.conftest import REPOSITORY
@@ -75,6 +75,12 @@ def test_a_time_limit_is_a_variable_of_its_step_alone() -> None:
 def test_resources_for_a_step_that_is_none_are_refused_by_name() -> None:
     with pytest.raises(CaseError, match="'resources' must name a step: ingest, validate.* Got 'trian'"):
         compile.text("batch", None, {"trian": Resources(cpu="4")})
+
+
+def test_beam_s_workers_are_refused_at_a_step_that_is_no_beam_job() -> None:
+    told = "'resources.train.workers' must stand at a step that is a Beam job: preprocess, predict. Got 'train'"
+    with pytest.raises(CaseError, match=told):
+        compile.text("batch", None, {"train": Resources(workers=Workers(max_workers=4))})
 
 
 def test_an_unknown_pipeline_is_refused_with_the_list() -> None:

@@ -66,8 +66,19 @@ def test_a_beam_job_is_started_and_what_is_to_be_done_with_it_handed_over(profil
     assert launch.arguments[:2] == ("-m", "components.streaming.beam")
     asked = beam_parse(list(launch.arguments[2:]))
     assert (asked.action, asked.rename, asked.lateness, asked.json) == ("update", ["was=is"], 600, True)
+    assert Profile.from_json(asked.profile) == profile  # which the case's workers go before
     assert stream.Beam.of(True, {"update": False}, []) == stream.Beam("start")
     assert stream.Beam.of(False, {"update": False}, []) is None
+
+
+def test_a_beam_job_has_the_workers_that_the_case_says(profile: Profile, tmp_path: Path) -> None:
+    folder = tmp_path / "case"
+    shutil.copytree(FLIGHTS, folder)
+    text = (folder / "case.yaml").read_text()
+    (folder / "case.yaml").write_text(text + "\nstreaming: {workers: {max_workers: 3}}\n")
+    launch = stream.prepare(str(folder), profile, Connected(profile), stream.Wishes(), stream.Beam())
+    given = Profile.from_json(beam_parse(list(launch.arguments[2:])).profile).jobs.dataflow
+    assert given == profile.jobs.dataflow.model_copy(update={"max_workers": 3})
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,17 @@ def test_it_publishes_what_the_embedded_runner_does_and_names_the_job(cloud: Clo
     assert named["resourceUri"].endswith(f"/projects/{PROJECT}/locations/{REGION}/jobs/{id}")
 
 
+def test_the_case_says_which_workers_and_how_many(cloud: Cloud) -> None:
+    """Before the profile, which says what the case leaves out."""
+    cloud.bench.jobs["dataflow"] |= {"machine_type": "n1-standard-1", "max_workers": 5}
+    wanted = {"machine_type": "n2-standard-8", "workers": 2}
+    cloud.bench.case["resources"] = {"preprocess": {"workers": wanted}}
+    cloud.run()
+    (job,) = cloud.service.jobs.values()
+    (pool,) = job.environment.worker_pools
+    assert (pool.machine_type, pool.num_workers, pool.autoscaling_settings.max_num_workers) == ("n2-standard-8", 2, 5)
+
+
 def test_sigterm_cancels_the_job_and_another_attempt_starts_anew(cloud: Cloud, expected: dict[str, str]) -> None:
     task = cloud.process()
     task.send_signal(signal.SIGTERM)
