@@ -46,10 +46,11 @@ test: setup data $(VENVS)/dev/.stamp .tools/pytest/.stamp ## every test
 	PYTHONPATH=$(CURDIR)/.tools/pytest:$(CURDIR) $(VENVS)/validate/bin/python -m pytest -q -p no:cacheprovider tests/validate_environment
 	PYTHONPATH=$(CURDIR) $(VENVS)/dev/bin/python -m pytest -q -n 2 --dist loadgroup -m "not containers"
 
-check: $(VENVS)/dev/.stamp ## ruff, mypy --strict, import-linter
+check: $(VENVS)/dev/.stamp ## ruff, mypy --strict (of the benchmarks too), import-linter
 	$(VENVS)/dev/bin/ruff check .
 	$(VENVS)/dev/bin/ruff format --check .
 	$(VENVS)/dev/bin/mypy
+	MYPYPATH=benchmarks $(VENVS)/dev/bin/mypy --explicit-package-bases benchmarks
 	$(VENVS)/dev/bin/lint-imports
 
 servers: .tools/prism .tools/fake-gcs-server $(VENVS)/bqemulator/.stamp $(VENVS)/bench-mlflow/.stamp $(VENVS)/dev/.stamp $(VENVS)/server/.stamp ## start what some tests need, until `make servers-stop`: Beam's job service, MLflow, emulators of Pub/Sub, Cloud Storage and BigQuery, and what stands for Vertex AI

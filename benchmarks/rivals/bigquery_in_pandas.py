@@ -20,7 +20,7 @@ from google.cloud import bigquery
 
 
 def main(dataset: str, path: str, runs: int) -> None:
-    client = bigquery.Client(project=dataset.split(".")[0], credentials=AnonymousCredentials())
+    client = bigquery.Client(project=dataset.split(".")[0], credentials=AnonymousCredentials())  # type: ignore[no-untyped-call]
     frame, table = pd.read_parquet(path), f"{dataset}.frame"
     kinds = {"O": "STRING", "i": "INT64", "f": "FLOAT64", "b": "BOOL", "M": "TIMESTAMP"}
     schema = [bigquery.SchemaField(name, kinds.get(kind.kind, "STRING")) for name, kind in frame.dtypes.items()]
