@@ -10,6 +10,8 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,6 +22,8 @@ from components.core.errors import ArtifactError
 
 _NAME = re.compile(r"models/([0-9a-f]{64})/([0-9a-f]{64})/?$")
 _REMEDY = "Restore it, or roll back to another version."
+_AT_ONCE = 8
+"""Files under way at a time."""
 _TRIES = 10
 """At putting a copy into the cache while others put or harm theirs."""
 
@@ -37,8 +41,11 @@ class StoredModels:
         if self._blobs.exists(f"{prefix}/{artifacts.MANIFEST}"):
             artifacts.verify(model, "model")
             return manifest.digest
-        for file in manifest.all_files():
+
+        def store(file: artifacts.File) -> None:
             self._blobs.write(f"{prefix}/{file.path}", artifacts.read_verified(model, file))
+
+        _each(store, manifest.all_files())
         self._blobs.write(f"{prefix}/{artifacts.MANIFEST}", (model / artifacts.MANIFEST).read_bytes())
         return manifest.digest
 
@@ -68,8 +75,11 @@ class StoredModels:
     def _read(self, prefix: str, digest: str, folder: Path) -> None:
         artifacts.atomic_write(folder / artifacts.MANIFEST, self._blobs.read(f"{prefix}/{artifacts.MANIFEST}")[0])
         manifest = artifacts.read_manifest(folder, "model")  # which refuses a path that leaves the folder
-        for file in manifest.all_files():
+
+        def read(file: artifacts.File) -> None:
             artifacts.atomic_write(folder / file.path, self._blobs.read(checked_blob(f"{prefix}/{file.path}"))[0])
+
+        _each(read, manifest.all_files())
         found = artifacts.verify(folder, "model").digest
         if found != digest:
             raise ArtifactError("model", f"have the digest {digest}", found, _REMEDY, where=prefix)
@@ -93,6 +103,18 @@ def named(address: str) -> tuple[str, str] | None:
     """Identity and digest in an artifact's address; None for one that is not ours."""
     found = _NAME.search(address)
     return (found[1], found[2]) if found else None
+
+
+def _each(do: Callable[[artifacts.File], None], files: Iterable[artifacts.File]) -> None:
+    """Does it for every file, several at a time. After the first error none is begun any more."""
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        begun = [pool.submit(do, file) for file in files]
+        try:
+            for one in as_completed(begun):
+                one.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _intact(folder: Path, digest: str) -> bool:

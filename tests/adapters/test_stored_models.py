@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,25 +14,73 @@ from components.adapters import stored_models
 from components.adapters.local.blobs import FileBlobs
 from components.adapters.stored_models import StoredModels
 from components.core import artifacts
-from components.core.errors import ArtifactError
+from components.core.errors import ArtifactError, RunError
 from tests.contract.registries import in_threads
 from tests.contract.test_registry import a_model
 
 
 class Counting(FileBlobs):
-    """Counts what is read and written."""
+    """Keeps the names of what is read and written, in order."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
-        self.reads = self.writes = 0
+        self.reads: list[str] = []
+        self.writes: list[str] = []
 
     def read(self, name: str) -> tuple[bytes, int]:
-        self.reads += 1
+        self.reads.append(name)
         return super().read(name)
 
     def write(self, name: str, data: bytes, *, generation: int | None = None) -> int:
-        self.writes += 1
+        self.writes.append(name)
         return super().write(name, data, generation=generation)
+
+
+class Together(Counting):
+    """A file goes on only when as many as may be under way at a time are."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self._barrier = threading.Barrier(stored_models._AT_ONCE, timeout=60)
+
+    def read(self, name: str) -> tuple[bytes, int]:
+        self._wait(name)
+        return super().read(name)
+
+    def write(self, name: str, data: bytes, *, generation: int | None = None) -> int:
+        self._wait(name)
+        return super().write(name, data, generation=generation)
+
+    def _wait(self, name: str) -> None:
+        if not name.endswith(artifacts.MANIFEST):
+            self._barrier.wait()
+
+
+class Refusing(Counting):
+    """Keeps one file out, or gives it to nobody."""
+
+    def __init__(self, root: Path, refused: str) -> None:
+        super().__init__(root)
+        self.refused = refused
+
+    def write(self, name: str, data: bytes, *, generation: int | None = None) -> int:
+        self._refuse(name)
+        return super().write(name, data, generation=generation)
+
+    def read(self, name: str) -> tuple[bytes, int]:
+        self._refuse(name)
+        return super().read(name)
+
+    def _refuse(self, name: str) -> None:
+        if self.refused and name.endswith(self.refused):
+            raise RunError("blobs", "take it", name, "Run it again.")
+
+
+def of_files(folder: Path, count: int) -> tuple[Path, str]:
+    """A model artifact of so many files, and an identity."""
+    files = [artifacts.write_file(folder, f"part-{n:02d}", b"%d" % n * 100) for n in range(count)]
+    artifacts.publish(folder, "model", files=files)
+    return folder, "c" * 64
 
 
 @pytest.fixture
@@ -54,9 +103,43 @@ def test_an_address_says_the_identity_and_the_digest(models: StoredModels, tmp_p
 def test_what_is_there_is_not_written_again(models: StoredModels, blobs: Counting, tmp_path: Path) -> None:
     model, identity = a_model(tmp_path, "a")
     models.store(model, identity)
-    written = blobs.writes
+    written = list(blobs.writes)
     models.store(model, identity)
     assert blobs.writes == written
+
+
+def test_files_come_and_go_several_at_a_time_and_the_manifest_comes_last(tmp_path: Path) -> None:
+    blobs = Together(tmp_path / "blobs")
+    models = StoredModels(blobs, tmp_path / "cache")
+    model, identity = of_files(tmp_path / "many", 3 * stored_models._AT_ONCE)
+    digest = models.store(model, identity)
+    prefix = stored_models.name(identity, digest)
+    assert blobs.writes[-1] == f"{prefix}/{artifacts.MANIFEST}"
+    assert sorted(blobs.writes[:-1]) == [f"{prefix}/part-{n:02d}" for n in range(3 * stored_models._AT_ONCE)]
+    assert artifacts.verify(models.fetch(identity, digest), "model").digest == digest
+    assert sorted(blobs.reads) == sorted(blobs.writes)
+
+
+def test_one_file_that_cannot_be_stored_ends_it_and_nothing_is_published(tmp_path: Path) -> None:
+    blobs = Refusing(tmp_path / "blobs", "part-03")
+    models = StoredModels(blobs, tmp_path / "cache")
+    model, identity = of_files(tmp_path / "many", 20)
+    with pytest.raises(RunError, match="'blobs' must take it"):
+        models.store(model, identity)
+    assert not any(name.endswith(artifacts.MANIFEST) for name in blobs.writes)
+    blobs.refused = ""
+    artifacts.verify(models.fetch(identity, models.store(model, identity)), "model")
+
+
+def test_one_file_that_cannot_be_fetched_ends_it_and_leaves_no_copy(tmp_path: Path) -> None:
+    blobs = Refusing(tmp_path / "blobs", "")
+    models = StoredModels(blobs, tmp_path / "cache")
+    model, identity = of_files(tmp_path / "many", 20)
+    digest = models.store(model, identity)
+    blobs.refused = "part-03"
+    with pytest.raises(RunError, match="'blobs' must take it"):
+        models.fetch(identity, digest)
+    assert list((tmp_path / "cache").iterdir()) == []
 
 
 def test_one_that_is_half_there_is_completed(models: StoredModels, blobs: Counting, tmp_path: Path) -> None:
@@ -73,7 +156,7 @@ def test_one_that_is_half_there_is_completed(models: StoredModels, blobs: Counti
 def test_it_is_fetched_once(models: StoredModels, blobs: Counting, tmp_path: Path) -> None:
     model, identity = a_model(tmp_path, "a")
     digest = models.store(model, identity)
-    first, read = models.fetch(identity, digest), blobs.reads
+    first, read = models.fetch(identity, digest), list(blobs.reads)
     assert models.fetch(identity, digest) == first
     assert blobs.reads == read
 
