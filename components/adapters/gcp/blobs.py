@@ -25,6 +25,8 @@ DEADLINE = 120.0
 """Seconds that a call is tried again while the service is busy or away, with jitter."""
 CALL = (5.0, 60.0)
 """Seconds to connect, and between two bytes of an answer."""
+_PIECE = 8 << 20
+"""Bytes of a larger blob in one request: what a broken wire costs at most. Google's own default is 100 MiB."""
 _MARK = "esteira-write"
 _AT = re.compile(r"gs://(?P<bucket>[a-z0-9][a-z0-9._-]{1,220}[a-z0-9])(/(?P<prefix>.+?))?/?")
 
@@ -32,8 +34,8 @@ _AT = re.compile(r"gs://(?P<bucket>[a-z0-9][a-z0-9._-]{1,220}[a-z0-9])(/(?P<pref
 class CloudBlobs:
     """Implements `ports.Blobs` under gs://bucket/prefix. The generation is Google's.
 
-    Up to 8 MiB are one request; a larger blob is a resumable upload, of which nothing is seen before its end.
-    Checksums (CRC32C) are verified both ways.
+    Up to 8 MiB are one request; a larger blob is a resumable upload in pieces of as much, of which nothing is seen
+    before its end, and which goes on with the piece at which the wire broke. Checksums (CRC32C) are verified both ways.
     """
 
     def __init__(self, at: str, *, deadline: float = DEADLINE) -> None:
@@ -83,10 +85,11 @@ class CloudBlobs:
 
     def _put(self, name: str, data: bytes, generation: int) -> int:
         """Writes over `generation`. Raises ConflictError where something else is there."""
-        from google.api_core.exceptions import Conflict, PreconditionFailed, RetryError
+        from google.api_core.exceptions import Conflict, NotFound, PreconditionFailed, RetryError
+        from google.resumable_media.common import DataCorruption
 
         blob, mark, failed = self._blob(name), uuid.uuid4().hex, list[Exception]()
-        blob.metadata = {_MARK: mark}
+        blob.metadata, blob.chunk_size = {_MARK: mark}, _PIECE
         with self._translated():
             try:
                 blob.upload_from_string(
@@ -96,21 +99,30 @@ class CloudBlobs:
                     timeout=CALL,
                     retry=self._retry(failed),
                 )
-            except (PreconditionFailed, Conflict, RetryError) as error:
-                current, held = self._state(name)
-                if failed and held == mark:  # it was written, and the answer lost
-                    return current
-                if isinstance(error, RetryError):
-                    raise
-                if current == generation:  # nobody was first: whoever reads it again and repeats would do so for ever
-                    remedy = "Mend what it names, such as a policy of the bucket or a folder that is being renamed."
-                    raise RunError(
-                        name, "be taken by Cloud Storage", errors.said(error), remedy, where=self._where
-                    ) from error
-                rule = f"be at generation {generation}"
-                remedy = "Somebody wrote it first: read it again and decide anew."
-                raise ConflictError(name, rule, current, remedy) from error
+            except DataCorruption as error:
+                remedy = "Run it again: what came of it was deleted."
+                rule = "be stored with the checksum that it was sent with"
+                raise RunError(name, rule, str(error), remedy, where=self._where) from error
+            except (PreconditionFailed, Conflict, RetryError, NotFound) as error:
+                return self._written(name, generation, mark if failed else "", error)
         return int(blob.generation)
+
+    def _written(self, name: str, generation: int, mark: str, error: Exception) -> int:
+        """The generation of a write that was done although it ended in `error`; else raises what that means."""
+        from google.api_core.exceptions import NotFound, RetryError
+
+        current, held = self._state(name)
+        if mark and held == mark:  # it was written, and the answer lost
+            return current
+        if isinstance(error, RetryError):
+            raise error
+        if current == generation:  # nobody was first: whoever reads it again and repeats would do so for ever
+            remedy = "Mend what it names, such as a policy of the bucket or a folder that is being renamed."
+            if isinstance(error, NotFound):  # the bucket is there
+                remedy = "Run it again: the service has forgotten what was sent of it."
+            raise RunError(name, "be taken by Cloud Storage", errors.said(error), remedy, where=self._where) from error
+        remedy = "Somebody wrote it first: read it again and decide anew."
+        raise ConflictError(name, f"be at generation {generation}", current, remedy) from error
 
     def exists(self, name: str) -> bool:
         return self._state(name)[0] != 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -98,6 +99,56 @@ def test_half_of_an_upload_is_nothing_and_is_sent_again(gcs, blobs, hasty):
     gcs.fail("^PUT /upload/", "cut")
     generation = blobs.write("large", data, generation=0)
     assert blobs.read("large") == (data, generation)
+
+
+@pytest.fixture
+def large(blobs: CloudBlobs) -> Iterator[bytes]:
+    """What is sent in three pieces; the server, which keeps it in memory, is rid of it afterwards."""
+    yield random.Random(4).randbytes(17 << 20)
+    blobs.delete("large")
+
+
+def pieces(gcs: Proxy) -> tuple[int, int]:
+    """Uploads that were begun, and pieces that were sent."""
+    return gcs.count("^POST /upload/"), gcs.count("^PUT /upload/")
+
+
+@pytest.mark.parametrize("action", ["cut", "refuse"])
+def test_a_large_upload_goes_on_with_the_piece_at_which_the_wire_broke(gcs, blobs, large, action):
+    gcs.fail("^PUT /upload/", action, skip=1)
+    gcs.fail("^PUT /upload/", "answer", skip=1, **google_error(503, "backendError", "Try again"))
+    generation = blobs.write("large", large, generation=0)
+    assert blobs.read("large") == (large, generation)
+    assert pieces(gcs) == (1, 5)
+
+
+def test_a_large_upload_whose_last_answer_was_lost_is_known_to_be_ones_own(gcs, blobs, large):
+    gcs.fail("^PUT /upload/", "lose", skip=2)
+    generation = blobs.write("large", large, generation=0)
+    assert blobs.read("large") == (large, generation)
+    assert pieces(gcs) == (1, 4)
+
+
+def test_a_large_upload_that_the_service_has_forgotten_is_told(gcs, blobs, large):
+    gcs.fail("^PUT /upload/", "answer", skip=1, **google_error(404, "notFound", "No such upload"))
+    with pytest.raises(RunError) as caught:
+        blobs.write("large", large)
+    assert str(caught.value) == (
+        "gs://esteira: 'large' must be taken by Cloud Storage. Got 'No such upload'. "
+        "Run it again: the service has forgotten what was sent of it."
+    )
+    assert not blobs.exists("large")
+
+
+def test_a_large_upload_that_did_not_come_as_it_was_sent_is_told_and_taken_away(gcs, blobs, large):
+    gcs.fail("^PUT /upload/", "lose")  # the emulator takes the piece that comes again for the next one
+    with pytest.raises(RunError) as caught:
+        blobs.write("large", large, generation=0)
+    assert str(caught.value).startswith(
+        "gs://esteira: 'large' must be stored with the checksum that it was sent with. Got "
+    )
+    assert str(caught.value).endswith("Run it again: what came of it was deleted.")
+    assert not blobs.exists("large")
 
 
 @pytest.mark.parametrize("call", [lambda b: b.read("a"), lambda b: b.exists("a"), lambda b: b.names("a")])
