@@ -52,6 +52,12 @@ def verify(registry: Models, case: str, version: int) -> None:
     bundle.read(folder / model.BUNDLE, digest)
 
 
+def model_of(registry: Models, case: str, version: int) -> Model:
+    """What the version says of itself. Raises ArtifactError where it or its model is gone or altered."""
+    folder = registry.fetch(case, version)
+    return Model.from_json((folder / model.FILE).read_bytes(), where=str(folder))
+
+
 def _fetched(registry: Models, case: str, version: int) -> tuple[Path, str]:
     """The verified model artifact, and the digest of the bundle whose code may run with it."""
     digest = registry.get(case, version).tags.get("bundle", "")

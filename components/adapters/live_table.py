@@ -1,14 +1,17 @@
-"""Live predictions as they come: the servers' segments into `live_CASE`, and what changed since the last look."""
+"""Live predictions as they come: the servers' segments into `live_CASE`."""
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from time import monotonic
+from typing import cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,10 +20,11 @@ from components.adapters import taken
 from components.adapters.ports import Blobs, Tables
 from components.adapters.taken import Mark, Marks
 from components.core import inference, live_rows
-from components.core.arrow import ARROW
+from components.core.case import Case
 from components.core.columns import ColumnType
-from components.core.errors import ArtifactError, DataError
+from components.core.errors import ArtifactError
 from components.core.events import ARRIVAL
+from components.core.model import Model
 
 SERVERS = "server-"
 """How the windows of servers begin."""
@@ -34,8 +38,6 @@ _ROWS = 24
 """Bits of a row's place in its segment, which holds a few megabytes."""
 _AT_ONCE = 8
 """Segments that are read or deleted at the same time: in a cloud each takes longer to ask for than to send."""
-_TICK = 1.0
-"""Seconds by which the clocks of a file system and of a server may differ."""
 
 
 @dataclass
@@ -50,6 +52,14 @@ class Collected:
     """By server: requests that it has not logged since it started."""
     waiting: int = 0
     """Segments that are left for the next call."""
+
+
+def types(case: Case, models: Iterable[Model]) -> dict[str, ColumnType]:
+    """Of what the requests to these models hold besides the case's own columns; where they differ, the last's."""
+    found = dict(case.event_types())
+    for model in models:
+        found |= cast(dict[str, ColumnType], dict(model.inputs))
+    return found
 
 
 class Intake:
@@ -70,6 +80,17 @@ class Intake:
         self._table, self._prefix = inference.table(case), inference.log_prefix(case)
         self._marks = Marks(blobs, self._prefix)
         self._windows: set[str] | None = None
+        self._overdue = 0
+
+    def work_off(self, within: float, *, most: int = MOST) -> None:
+        """Collects until nothing is left to take in or to delete, nothing gets less, or so many seconds are over."""
+        left, until = math.inf, monotonic() + within
+        while True:
+            self.collect(most=most)
+            now = self.collected.waiting + self._overdue
+            if not 0 < now < left or monotonic() >= until:
+                return
+            left = now
 
     def collect(self, *, most: int = MOST) -> None:
         """Takes in at most so many of the segments that the table does not have yet."""
@@ -147,10 +168,12 @@ class Intake:
             mark = self._marks.known(server)
             overdue = mark.overdue(log, now)
             gone += [self._name(server, number) for number in overdue]
-            if mark.due(now) and not overdue and any(map(mark.has, log)):
+            # Noted at once, also where nobody comes again soon; not while some of those before are left.
+            if mark.due(now) and len(gone) <= most and any(map(mark.has, set(log).difference(overdue))):
                 self._marks.change(server, partial(Mark.renewed, now=now))
             elif mark.due(now) and not log:
                 self._marks.forget(server)
+        self._overdue = max(0, len(gone) - most)
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             list(pool.map(self._blobs.delete, gone[:most]))
 
@@ -186,30 +209,3 @@ def _placed(rows: pa.Table, number: int) -> pa.Table:
     """The rows with what tells each from all others of its server."""
     places = pa.array(range(number << _ROWS, (number << _ROWS) + rows.num_rows), pa.int64())
     return rows.set_column(rows.schema.get_field_index(ARRIVAL), ARRIVAL, places)
-
-
-class Changes:
-    """The windows of a table that were written since the last look, none that lay untouched since a moment."""
-
-    def __init__(self, tables: Tables, table: str, since: float) -> None:
-        self._tables, self._table, self._since = tables, table, since
-        self._seen: dict[str, str] = {}
-
-    def windows(self) -> list[str]:
-        """Sorted. What is written while somebody reads comes again with the next look."""
-        written = self._tables.written(self._table)
-        changed = [w for w, state in written.items() if self._seen.get(w) != state.token]
-        self._seen = {w: state.token for w, state in written.items()}
-        return [w for w in changed if written[w].at >= self._since - _TICK]
-
-    def read(self, window: str, columns: Sequence[str], since: float | None = None) -> pa.Table:
-        """Those of the columns that the window has; of `_at` from `since` (seconds since 1970) on."""
-        try:
-            rows = self._tables.read(self._table, window=window, columns=columns)
-        except DataError:
-            rows = self._tables.read(self._table, window=window)
-            rows = rows.select([name for name in columns if name in rows.column_names])
-        if since is None:
-            return rows
-        start = pa.scalar(round(since * 1e6), pa.int64()).cast(ARROW["timestamp"])
-        return rows.filter(pc.greater_equal(rows.column("_at"), start))

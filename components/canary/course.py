@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Callable, Sequence
 
 from components.canary.findings import Look, Watched
@@ -17,7 +15,7 @@ _QUIET = 10.0
 """Seconds after which counts are told although there was nothing to judge."""
 _BACKLOG = 300.0
 """Seconds for which a backlog of the log is worked off after the deadline. The newest segments come first, so what is
-left then is mostly of before the canary: nobody brings the log in where no canary is."""
+left then is mostly of before the canary."""
 
 
 class Course:
@@ -34,11 +32,7 @@ class Course:
     def look(self, seconds: float) -> Verdict:
         """The verdict at a moment, in seconds since the canary began."""
         expired = seconds >= self._deadline  # before the log is read: what came by the deadline counts
-        fresh, left, until = self._watch.poll(), math.inf, time.monotonic() + _BACKLOG
-        # A backlog that is getting shorter.
-        while expired and 0 < self._watch.collected.waiting < left and time.monotonic() < until:
-            left = self._watch.collected.waiting
-            fresh = self._watch.poll() or fresh
+        fresh = self._watch.poll(_BACKLOG if expired else 0.0)
         if not (fresh or expired or self._reached is None):
             return self._verdict
         rules = self._watch.rules()

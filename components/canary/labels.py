@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.adapters.live_table import Changes
+from components.adapters.changes import Changes
 from components.adapters.ports import Tables
 from components.canary.requests import texts
 from components.core import inference

@@ -8,8 +8,10 @@ from typing import cast
 import numpy as np
 import pyarrow as pa
 
+from components.adapters import live_table
+from components.adapters.changes import Changes
 from components.adapters.live import Live
-from components.adapters.live_table import SERVERS, Changes, Collected, Intake, complete
+from components.adapters.live_table import SERVERS, Collected, Intake, complete
 from components.adapters.ports import Ports
 from components.canary.labels import Labels
 from components.canary.requests import OWN, Requests, counted, decisions, joined, requests
@@ -39,10 +41,9 @@ class Watch:
         """The champion's inputs that the challenger's requests do not hold, so that it cannot be asked."""
         self._since = since
         self._until = since + seconds(asked.deadline)
-        champion, challenger = (cast(dict[str, ColumnType], dict(live.scorer.model.inputs)) for live in versions)
-        types = case.event_types() | champion | challenger
-        self._inputs = champion
-        self._intake = Intake(ports.blobs, ports.tables, case.name, types)
+        models = [live.scorer.model for live in versions]
+        self._inputs = cast(dict[str, ColumnType], dict(models[CHAMPION].inputs))
+        self._intake = Intake(ports.blobs, ports.tables, case.name, live_table.types(case, models))
         self._live = Changes(ports.tables, inference.table(case.name), since)
         self._labels = Labels(ports.tables, case.name, asked.quality) if asked.quality else None
         self._windows: dict[str, tuple[Requests, Requests]] = {}
@@ -53,9 +54,12 @@ class Watch:
     def collected(self) -> Collected:
         return self._intake.collected
 
-    def poll(self) -> bool:
-        """Takes in what was logged, and which labels landed, since the last call; whether there was something."""
-        self._intake.collect()
+    def poll(self, within: float = 0.0) -> bool:
+        """Takes in what was logged, and which labels landed, since the last call; whether there was something.
+
+        A backlog of the log is worked off for so many seconds, else a piece of it with each call.
+        """
+        self._intake.work_off(within)
         changed = [window for window in self._live.windows() if window not in self._folded]
         for window in changed:
             self._windows[window] = self._read(window)

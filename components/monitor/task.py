@@ -1,4 +1,4 @@
-"""Compares the scored rows with those that the model learned from, and judges them where labels have matured."""
+"""Takes the servers' log in, and compares the scored rows with those that the model learned from and with labels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from components.adapters import live
 from components.core import artifacts, drift, events, metrics, model, shards
 from components.core.drift import ColumnDrift, Verdict
 from components.core.scorer import Scorer
-from components.monitor import show, window
+from components.monitor import log, show, window
 from components.monitor.findings import Compared, Findings, Performance
 from components.monitor.window import Labelled
 
@@ -33,6 +33,7 @@ def run(launch: step.Launch, *, score: str, predictions: str, monitoring: str) -
 def work(context: step.Context) -> step.Result:
     from components.core import report
 
+    aside = log.take_in(context)
     found = _findings(context)
     root, shown = context.outputs["monitoring"], show.report(found)
     page = report.page(f"{context.case.name}: monitoring", shown).encode()
@@ -47,6 +48,7 @@ def work(context: step.Context) -> step.Result:
         parameters={"drift": found.verdict},
         metrics=show.metrics(found),
         report={"blocks": shown},
+        aside=aside,
     )
 
 

@@ -16,7 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from components.adapters import live_table
-from components.adapters.live_table import Changes, Intake
+from components.adapters.changes import Changes
+from components.adapters.live_table import Intake
 from components.adapters.local.blobs import FileBlobs
 from components.adapters.local.tables import ParquetTables
 from components.core import live_rows
@@ -204,6 +205,27 @@ def test_a_backlog_is_deleted_piece_by_piece_and_nothing_that_has_just_come(here
     here.collect()
     assert here.logged() == [first, second, "a/taken.json"]
     assert here.ids() == ["1", "2", "3", "4", "5"]
+
+
+def test_a_backlog_is_worked_off_by_one_call_and_deleted_by_two_however_long_after(here: Here, clock: Clock) -> None:
+    for number in range(1, 8):
+        here.write("a", number, str(number))
+    here.intake.work_off(60.0, most=3)
+    assert (here.intake.collected.waiting, here.intake.collected.segments) == (0, 7)
+    clock.now += 24 * HOUR
+    here.intake.work_off(60.0, most=2)
+    assert here.logged() == [*(f"a/{number:08d}.jsonl" for number in range(1, 5)), "a/taken.json"]
+    clock.now += 24 * HOUR
+    here.intake.work_off(60.0, most=2)
+    assert here.logged() == ["a/taken.json"]
+    assert here.ids() == ["1", "2", "3", "4", "5", "6", "7"]
+
+
+def test_without_time_a_backlog_waits(here: Here) -> None:
+    for number in range(1, 4):
+        here.write("a", number, str(number))
+    here.intake.work_off(0.0, most=2)
+    assert here.intake.collected.waiting == 1
 
 
 def test_who_looks_at_what_another_has_taken_in_and_deleted_goes_on(here: Here, clock: Clock) -> None:

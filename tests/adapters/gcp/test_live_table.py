@@ -7,9 +7,9 @@ from unittest import mock
 import pytest
 
 from components.adapters import live_table
+from components.adapters.changes import Changes
 from components.adapters.gcp.blobs import CloudBlobs
 from components.adapters.gcp.tables import CloudTables
-from components.adapters.live_table import Changes
 from tests.adapters.gcp.proxy import Proxy
 from tests.adapters.segments import CASE, TABLE, Here
 
