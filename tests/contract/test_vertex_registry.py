@@ -16,6 +16,7 @@ from components.adapters.lease import Lease
 from components.adapters.local.blobs import FileBlobs
 from components.adapters.patience import Patience
 from components.adapters.ports import ModelVersion
+from components.core import artifacts
 from components.core.errors import ArtifactError, CaseError, ConflictError, EsteiraError, RunError, SetupError
 from components.core.evaluated import Confusion, Curve, Evaluation, Slice
 from tests.contract import registries
@@ -155,7 +156,7 @@ def test_two_places_of_one_project_have_a_model_each(here):
 # one upload for one content
 
 
-@pytest.mark.parametrize("lost", [UPLOAD, "GET .*/operations/", "GET .*:listVersions", "GET .*@1"])
+@pytest.mark.parametrize("lost", [UPLOAD, "GET .*/operations/", "GET .*:listVersions"])
 def test_an_answer_that_is_lost_after_the_work_was_done_makes_no_second_version(here, lost):
     here.server.faults.append(Fault(lost, times=2))
     assert here.register().version == 1
@@ -166,6 +167,35 @@ def test_an_answer_that_is_lost_after_the_work_was_done_makes_no_second_version(
 def test_an_upload_that_never_arrived_is_made_again(here):
     here.server.faults.append(Fault(UPLOAD, 503))
     assert here.register().version == 1
+    assert here.server.called(UPLOAD) == 2
+
+
+def test_an_upload_that_is_listed_late_is_not_made_again(here):
+    here.register("a")
+    here.service.list_looks = 10**6
+    assert here.register("b", here.anew(settle=0.01)).version == 2
+    here.service.list_looks = 0
+    assert here.register("b").version == 2
+    assert here.server.called(UPLOAD) == 2
+
+
+def test_an_upload_that_is_not_listed_yet_keeps_everybody_from_making_it_again(here):
+    here.service.list_looks = 10**6
+    here.register("a", here.anew(settle=0.01))
+    blobs = CloudFiles(here.root / "blobs")
+    [lease] = [name for name in blobs.names("registry/") if name.endswith(".lease")]
+    assert not Lease(blobs, lease, 1.0).take()
+
+
+def test_a_version_that_is_gone_right_after_its_upload_is_told(here):
+    here.register("a")
+    here.service.list_looks = 10**6
+    here.server.faults.append(Fault("GET .*%402", 404))
+    error = refusal(lambda: here.register("b", here.anew(settle=0.01)))
+    assert str(error) == (
+        f"{PARENT}/models/{here.id}: 'version' must show once it is uploaded. Got '2'. "
+        "Run it again, which looks for it first; see in the console whether somebody deleted it."
+    )
     assert here.server.called(UPLOAD) == 2
 
 
@@ -208,7 +238,7 @@ def test_an_upload_that_was_never_answered_is_told_and_comes_all_the_same(here):
 
 def test_an_upload_without_an_answer_keeps_everybody_out_also_where_the_next_one_is_refused(here):
     here.server.faults += [Fault(UPLOAD, done=False), Fault(UPLOAD, 403)]
-    registry = registries.on_vertex(here.server.address, here.root, settle=0.01, patience=registries.BRIEF)
+    registry = here.anew(settle=0.01)
     assert isinstance(refusal(lambda: here.register("a", registry)), SetupError)
     blobs = CloudFiles(here.root / "blobs")
     [lease] = [name for name in blobs.names("registry/") if name.endswith(".lease")]
@@ -265,6 +295,45 @@ def test_a_region_without_vertex_is_told(here):
     assert str(refusal(lambda: here.register("a", registry))) == (
         "'vertex.region' must have the service. Got 'Location europe-north9 is not found or access is unauthorized.'. "
         "'europe-north9' has no Vertex AI for project 'esteira-test': choose another region in the profile."
+    )
+
+
+@pytest.mark.parametrize("where", ["_post_models_upload", "_add"])
+def test_an_image_that_is_not_there_is_told_as_such_and_not_asked_for_again(here, monkeypatch, where):
+    monkeypatch.setattr(here.service, where, refusing(f"{IMAGE} is not found."))
+    error = refusal(here.register)
+    assert isinstance(error, SetupError)
+    assert str(error).startswith(f"{IMAGE}: 'endpoints.image' must be an image that Vertex finds. Got '{IMAGE[:100]}")
+    assert error.remedy == (
+        "Push it, or name another in the profile; Vertex's service agent needs roles/artifactregistry.reader."
+    )
+    assert here.server.called(UPLOAD) == 1
+
+
+@pytest.mark.parametrize("where", ["_post_models_upload", "_add"])
+def test_an_artifact_that_is_not_there_is_told_as_such_and_not_asked_for_again(here, monkeypatch, where):
+    model, identity = a_model(here.root, "a")
+    address = f"gs://esteira{here.root}/blobs/models/{identity}/{artifacts.read_manifest(model).digest}"
+    monkeypatch.setattr(here.service, where, refusing(f"Nothing under {address}."))
+    error = refusal(here.register)
+    assert isinstance(error, ArtifactError)
+    assert str(error).startswith(f"{address}: 'model' must be where Vertex finds it. Got 'Nothing under gs://esteira/")
+    assert error.remedy == ("Restore it, or train it again; Vertex's service agent needs roles/storage.objectViewer.")
+    assert here.server.called(UPLOAD) == 1
+
+
+def refusing(told: str) -> Callable[..., Any]:
+    def refuse(*_: object) -> None:
+        raise Refused(404, "NOT_FOUND", told)
+
+    return refuse
+
+
+def test_what_else_is_not_found_is_not_taken_for_the_region(here):
+    here.server.faults.append(Fault(UPLOAD, 404, times=10**6))
+    error = refusal(lambda: here.register("a", here.anew(settle=0.01)))
+    assert str(error).partition(": ")[2] == (
+        "'upload' must end in a version. Got 'told to'. Run it again: it goes on with what is there."
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from components.adapters.gcp import errors
 from components.adapters.gcp.vertex import Caller, no_service, words
 from components.adapters.lease import Lease, awaited
-from components.core.errors import CaseError, EsteiraError, RunError
+from components.core.errors import ArtifactError, CaseError, EsteiraError, RunError, SetupError
 
 LEASE = 300.0
 """Seconds that registering one model may take; whoever is killed at it keeps the same model out for so long."""
@@ -37,7 +37,9 @@ class Uploads:
         RunError
             It does not come, or the lease would end before an upload had.
         SetupError
-            The region has no Vertex AI.
+            The region has no Vertex AI, or the image of the profile is not there.
+        ArtifactError
+            The model is not where it was stored.
         """
         try:
             return self._make(asked, find, lease)
@@ -60,17 +62,38 @@ class Uploads:
             try:
                 operation = self._calls.again(lambda: self._attempt(asked, find, lease), self._name)
                 if operation is not None:
-                    self._calls.finish(operation, self._name, lease.left)  # the service copies the model
+                    made = self._calls.finish(operation, self._name, lease.left)  # the service copies the model
+                    return self._shown(made.model_version_id, find, lease)
                 seconds = self._settle
             except (Conflict, NotFound, CaseError) as error:  # somebody makes the model, or takes it away
                 if isinstance(error, CaseError) and not errors.under_way(error):
                     raise
+                if isinstance(error, NotFound) and (missing := _missing(asked, words(error))) is not None:
+                    raise missing from error
                 told = error.value if isinstance(error, CaseError) else words(error)
                 seconds, pause = min(pause, self._settle), 2 * pause
             if (found := awaited(find, seconds)) is not None:
                 return found
         remedy = "Run it again: it goes on with what is there."
         raise RunError("upload", "end in a version", told, remedy, where=self._name)
+
+    def _shown(self, number: str, find: Callable[[], Any | None], lease: Lease) -> Any:
+        """The version that the service says it made, which a listing may show later than that."""
+        if (found := awaited(find, self._settle)) is None:
+            lease.keep()  # whoever registers it again looks for it until then, and does not upload it
+            found = self._got(number) if number else None
+        if found is None:
+            remedy = "Run it again, which looks for it first; see in the console whether somebody deleted it."
+            raise RunError("version", "show once it is uploaded", number, remedy, where=self._name)
+        return found
+
+    def _got(self, number: str) -> Any | None:
+        from google.api_core.exceptions import NotFound
+
+        try:
+            return self._calls.call("get_model", about=self._name, name=f"{self._name}@{number}")
+        except NotFound:
+            return None
 
     def _attempt(self, asked: Mapping[str, Any], find: Callable[[], Any | None], lease: Lease) -> Any | None:
         """The operation of an upload; None where an earlier one has come through."""
@@ -88,11 +111,21 @@ class Uploads:
             operation = self._calls.once("upload_model", request=request)
         except ClientError as error:  # an answer: nothing was begun
             self._lost = before
-            if isinstance(error, NotFound) and not there:
+            if isinstance(error, NotFound) and not there and not self._served():
                 raise no_service(self._calls.at, words(error)) from error
             raise
         self._lost = False
         return operation
+
+    def _served(self) -> bool:
+        """Whether the region has Vertex AI: what is not found may be the image or the artifact."""
+        from google.api_core.exceptions import NotFound
+
+        try:
+            self._calls.once("list_models", request={"parent": self._name.rpartition("/models/")[0], "page_size": 1})
+        except NotFound:
+            return False
+        return True
 
     def _there(self) -> bool:
         from google.api_core.exceptions import NotFound
@@ -102,3 +135,15 @@ class Uploads:
         except NotFound:
             return False
         return True
+
+
+def _missing(asked: Mapping[str, Any], told: str) -> EsteiraError | None:
+    """The image or the artifact, where the service says that it does not find it."""
+    image, artifact = str(asked["container_spec"]["image_uri"]), str(asked["artifact_uri"]).rstrip("/")
+    if image.partition("@")[0] in told:
+        remedy = "Push it, or name another in the profile; Vertex's service agent needs roles/artifactregistry.reader."
+        return SetupError("endpoints.image", "be an image that Vertex finds", told, remedy, where=image)
+    if artifact in told:
+        remedy = "Restore it, or train it again; Vertex's service agent needs roles/storage.objectViewer."
+        return ArtifactError("model", "be where Vertex finds it", told, remedy, where=artifact)
+    return None

@@ -77,8 +77,8 @@ class Caller:
         """One attempt; Google's errors as they are."""
         return getattr(self._connected(), method)(**arguments, retry=None, timeout=CALL)
 
-    def finish(self, operation: Any, about: str, most: float | None = None) -> None:
-        """Waits for a long-running operation to succeed, `most` seconds (none: as for a call). Raises as `call`."""
+    def finish(self, operation: Any, about: str, most: float | None = None) -> Any:
+        """What a long-running operation gives, waited for `most` seconds (none: as for a call). Raises as `call`."""
         patience = self._patience if most is None else replace(self._patience, deadline=most)
 
         def done() -> None:
@@ -90,7 +90,7 @@ class Caller:
                 patience.retry(done, lambda error: isinstance(error, _Pending) or transient(error))
             except _Pending:
                 raise RunError("operation", "end", "it is still under way", "Look again later.", where=about) from None
-            operation.result()
+            return operation.result()
 
     def _connected(self) -> Any:
         if self._client is None:

@@ -5,6 +5,7 @@ A version is there when its upload's operation has ended, whether or not whoever
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,7 +34,7 @@ class Kept:
 
 @dataclass
 class Models(Service):
-    """`upload_looks` requests about models pass before an upload has ended."""
+    """`upload_looks` requests about models pass before an upload has ended, `list_looks` listings lack the newest."""
 
     models: dict[str, Kept] = field(default_factory=dict)
     evaluations: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -41,6 +42,7 @@ class Models(Service):
     slices: dict[str, list[Any]] = field(default_factory=dict)
     uploads: list[str] = field(default_factory=list)
     upload_looks: int = 1
+    list_looks: int = 0
 
     # what other parts ask
 
@@ -139,7 +141,9 @@ class Models(Service):
     def _get_models_one_listVersions(self, request: Request, id: str) -> Any:
         self._settle()
         model = self.resolved(id.partition("@")[0])[0]
-        found = [m for m in self.models[model].versions.values() if labelled(m, request.query.get("filter", ""))]
+        every = list(self.models[model].versions.values())[: -1 if self.list_looks else None]
+        self.list_looks = max(self.list_looks - 1, 0)
+        found = [m for m in every if labelled(m, request.query.get("filter", ""))]
         shown, token = page(found, request)
         return {"models": [self._shown(model, int(m.version_id), versioned=True) for m in shown], **token}
 
@@ -243,7 +247,4 @@ class Models(Service):
 
 
 def _copied(message: Any) -> Any:
-    raw = type(message).pb(message)
-    copy = type(raw)()
-    copy.CopyFrom(raw)
-    return copy
+    return deepcopy(type(message).pb(message))
