@@ -2,7 +2,8 @@
 
 A piece of the topic is pulled, written whole under the next free number, and acknowledged then: a kill in between
 brings it again, and it stands there twice, where it is judged a duplicate. What is older than the case's
-`streaming.retention` is deleted, the oldest first; the newest piece stays, so that no number comes twice.
+`streaming.retention` is deleted, the oldest first; the newest piece stays, so that no number comes twice, and so does
+what a run has just taken: a backlog that waited for longer is used once.
 """
 
 from __future__ import annotations
@@ -32,13 +33,15 @@ def gather(context: Context, case: str) -> tuple[Log, str]:
     No more is taken than the profile's `events.pull` allows; the rest waits for the next run.
     """
     blobs, prefix = context.ports.blobs, f"events/{case}/"
-    names = blobs.names(prefix)
-    context.say(f"{case}: {len(names)} pieces of the topic taken before, {_take(context, case, prefix):,} messages now")
+    there = set(blobs.names(prefix))
+    context.say(
+        f"{case}: {len(there)} pieces of the topic taken before, {_take(context, case, prefix):,} messages now"
+    )
     log, names, first = Log(context.scratch / "topic"), blobs.names(prefix), ""
     oldest = _oldest(context.operations.streaming.retention)
     for name in names:
         messages = _read(blobs, name)
-        if not first and name != names[-1] and all(m.arrived is not None and m.arrived < oldest for m in messages):
+        if not first and name in there and name != names[-1] and _older(messages, oldest):
             blobs.delete(name)
         else:
             first = first or name
@@ -49,6 +52,10 @@ def gather(context: Context, case: str) -> tuple[Log, str]:
 def _oldest(retention: str | None) -> int:
     """The arrival, in microseconds since 1970, before which a message may go."""
     return time_ns() // 1000 - seconds(retention) * 1_000_000 if retention is not None else 0
+
+
+def _older(messages: list[Message], oldest: int) -> bool:
+    return all(message.arrived is not None and message.arrived < oldest for message in messages)
 
 
 def _read(blobs: Blobs, name: str) -> list[Message]:

@@ -143,6 +143,26 @@ def test_what_is_older_than_the_retention_goes_and_numbers_go_on(desk: Desk, top
     assert numbers(kept) == [3, 4]
 
 
+def test_a_backlog_beyond_the_retention_is_used_by_the_run_that_takes_it(
+    desk: Desk, topic: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service dates what it takes, so the run is in the future."""
+    desk.case["streaming"] = {"lateness": "1h", "retention": "30d"}
+    later = time.time_ns() + 40 * 86_400_000_000_000
+    monkeypatch.setattr(journal, "time_ns", lambda: later)
+    monkeypatch.setattr(journal, "_AT_ONCE", 10)
+    topic.publish(desk.case["name"], SENT)
+    launch = launched(desk)
+    blobs = Connected(Profile.from_json(launch.profile)).blobs
+    journal._store(blobs, f"events/{desk.case['name']}/", old([event(2 * DAY)], 1))
+    desk.run(launch, purpose="fast")
+    assert numbers(blobs) == [2, 3, 4]
+    assert desk.counts["duplicate"] == 1
+    desk.job = "job-2"
+    desk.run(launched(desk), purpose="fast")
+    assert numbers(blobs) == [4]
+
+
 def test_the_newest_piece_stays_however_old(desk: Desk, topic: Events) -> None:
     desk.case["streaming"] = {"lateness": "1h", "retention": "30d"}
     launch = launched(desk)
