@@ -22,7 +22,7 @@ from components.adapters.taken import Mark, Marks
 from components.core import inference, live_rows
 from components.core.case import Case
 from components.core.columns import ColumnType
-from components.core.errors import ArtifactError
+from components.core.errors import ArtifactError, DataError
 from components.core.events import ARRIVAL
 from components.core.model import Model
 
@@ -48,10 +48,22 @@ class Collected:
     requests: int = 0
     bad: int = 0
     """Lines that were torn or altered."""
+    refused: int = 0
+    """Requests that are among the dead letters: the table has an input of theirs in another type."""
     dropped: dict[str, int] = field(default_factory=dict)
     """By server: requests that it has not logged since it started."""
     waiting: int = 0
     """Segments that are left for the next call."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A segment that was read."""
+
+    server: str
+    number: int
+    data: bytes
+    found: live_rows.Segment
 
 
 def types(case: Case, models: Iterable[Model]) -> dict[str, ColumnType]:
@@ -77,7 +89,8 @@ class Intake:
     def __init__(self, blobs: Blobs, tables: Tables, case: str, types: Mapping[str, ColumnType]) -> None:
         self.collected = Collected()
         self._blobs, self._tables, self._types = blobs, tables, types
-        self._table, self._prefix = inference.table(case), inference.log_prefix(case)
+        self._table, self._letters = inference.table(case), inference.dead_letter_table(case)
+        self._prefix = inference.log_prefix(case)
         self._marks = Marks(blobs, self._prefix)
         self._windows: set[str] | None = None
         self._overdue = 0
@@ -130,19 +143,30 @@ class Intake:
         return [number for number in log if f"{SERVERS}{server}-{number:08d}" in self._windows]
 
     def _append(self, window: str, segments: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
-        """Those that are in the table once it has returned."""
-        rows, done = [], []
+        """Those that are done with once it has returned."""
+        parts = []
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             for (server, number), data in zip(segments, pool.map(self._read, segments), strict=True):
-                if data is None:
-                    continue
-                segment = live_rows.parse(data, self._types)
-                self._count(server, segment)
-                rows.append(_placed(segment.rows, number))
-                done.append((server, number))
-        if rows:
+                if data is not None:
+                    parts.append(_Part(server, number, data, live_rows.parse(data, self._types)))
+                    self._count(server, parts[-1].found)
+        if parts:
+            self._put(window, parts)
+        return [(part.server, part.number) for part in parts]
+
+    def _put(self, window: str, parts: Sequence[_Part]) -> None:
+        """Their rows into the table; the lines of a segment that it does not take among the dead letters."""
+        rows = [_placed(part.found.rows, part.number) for part in parts]
+        try:
             self._tables.append(self._table, window, pa.concat_tables(rows, promote_options="default"), key=ARRIVAL)
-        return done
+        except DataError as error:
+            for part in parts if len(parts) > 1 else ():
+                self._put(window, [part])
+            if len(parts) == 1:
+                [part] = parts
+                lines = live_rows.letters(part.data, part.number << _ROWS, str(error), time.time())
+                self._tables.append(self._letters, window, lines, key=ARRIVAL)
+                self.collected.refused += part.found.requests
 
     def _read(self, segment: tuple[str, int]) -> bytes | None:
         """None where somebody else has taken it in, and deleted it since."""

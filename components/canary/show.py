@@ -130,6 +130,7 @@ def _facts(found: Findings) -> Block:
         dropped = sum(watched.collected.dropped.values())
         items |= {"not logged by the servers": dropped} if dropped else {}
         items |= {"unreadable lines of the log": watched.collected.bad} if watched.collected.bad else {}
+        items |= {"requests among the dead letters": watched.collected.refused} if watched.collected.refused else {}
         items |= {"inputs the champion lacks": ", ".join(watched.lacking)} if watched.lacking else {}
     return blocks.facts("Canary", {name: value for name, value in items.items() if value is not None})
 

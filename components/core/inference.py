@@ -53,5 +53,8 @@ def labels_table(case: str) -> str:
 
 
 def dead_letter_table(case: str) -> str:
-    """What the stream did not take: `reason`, `raw`, `_arrival` (the log's offset), `_at`, `step`."""
+    """What the stream did not take: `reason`, `raw`, `_arrival` (the log's offset), `_at`, `step`.
+
+    Of the servers' log, the lines of segments whose inputs have another type than the live table has.
+    """
     return f"{DEAD_LETTER}{case.replace('-', '_')}"

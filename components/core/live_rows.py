@@ -19,11 +19,16 @@ from components.core.arrow import ARROW
 from components.core.case import Column
 from components.core.columns import ColumnType
 from components.core.convert import Unsuited, convert
+from components.core.events import ARRIVAL
 from components.core.inference import COLUMNS, Role
 
 _ARROW = {str(kind): kind for kind in (pa.string(), pa.int64(), pa.float64(), ARROW["timestamp"])}
 SCHEMA = pa.schema([(name, _ARROW[kind]) for name, kind in COLUMNS.items()])
 """The table's own columns; the model's inputs follow by name."""
+LETTERS = pa.schema(
+    {"reason": pa.string(), "raw": pa.binary(), ARRIVAL: pa.int64(), "_at": ARROW["timestamp"], "step": pa.string()}
+)
+"""Of the table of dead letters."""
 _LAST = 7_258_118_400  # the year 2200
 
 
@@ -52,6 +57,22 @@ def parse(data: bytes, types: Mapping[str, ColumnType]) -> Segment:
             bad += 1
     rows, kept = _table(lines, {name: kind for name, kind in types.items() if name not in COLUMNS})
     return Segment(rows, kept, bad + len(lines) - kept, dropped)
+
+
+def letters(data: bytes, first: int, reason: str, at: float) -> pa.Table:
+    """The lines of a segment whose rows the table does not take, at the places from `first` on, as dead letters."""
+    lines = [line for line in data.splitlines() if line.strip()]
+    moment = pa.scalar(round(at * 1e6), pa.int64()).cast(ARROW["timestamp"])
+    return pa.table(
+        {
+            "reason": pa.repeat(reason, len(lines)),
+            "raw": pa.array(lines, pa.binary()),
+            ARRIVAL: pa.array(range(first, first + len(lines)), pa.int64()),
+            "_at": pa.repeat(moment, len(lines)),
+            "step": pa.repeat("intake", len(lines)),
+        },
+        schema=LETTERS,
+    )
 
 
 def _line(text: bytes) -> dict[str, Any] | None:

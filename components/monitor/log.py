@@ -35,6 +35,7 @@ def _told(found: Collected) -> str:
     counts = {
         "segments of the servers' log wait for the next run": found.waiting,
         "lines of the servers' log are unreadable": found.bad,
+        "requests of the servers' log are among the dead letters": found.refused,
         "requests were not logged by the servers": sum(found.dropped.values()),
     }
     return ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)

@@ -12,6 +12,7 @@ from components.core.case import Case
 from components.core.events import ARRIVAL, ENTITY, EVENT_TIME, LABEL_ARRIVAL, LABEL_TIME
 from components.core.inference import Role
 from components.core.labels import labels
+from components.core.live_rows import LETTERS
 from components.streaming.decode import Letter
 from components.streaming.score import Scored
 from components.streaming.served import Version
@@ -19,9 +20,6 @@ from components.streaming.served import Version
 ANSWERED, FAILED = 200, 500
 AT, LATENCY = "_at", "_latency_ms"
 """The clock's columns: null until `stamped`."""
-LETTERS = pa.schema(
-    {"reason": pa.string(), "raw": pa.binary(), ARRIVAL: pa.int64(), AT: ARROW["timestamp"], "step": pa.string()}
-)
 
 
 def live(events: pa.Table, scored: Scored, version: Version, role: Role) -> pa.Table:

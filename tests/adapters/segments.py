@@ -24,10 +24,10 @@ class Here:
         """Another one, which knows nothing yet."""
         return Intake(self.blobs, self.tables, CASE, TYPES)
 
-    def write(self, server: str, number: int, *ids: str, dropped: int = 0, torn: bytes = b"") -> None:
+    def write(self, server: str, number: int, *ids: str, dropped: int = 0, torn: bytes = b"", x: Any = 0.5) -> None:
         lines: list[dict[str, Any]] = [
             {"id": i, "at": 100.0 + number, "version": 1, "role": "champion", "status": 200, "ms": 1.0}
-            | {"inputs": [{"x": 0.5}], "score": [0.5], "decision": ["1"]}
+            | {"inputs": [{"x": x}], "score": [0.5], "decision": ["1"]}
             for i in ids
         ]
         data = b"".join(json.dumps(line).encode() + b"\n" for line in (*lines, {"dropped": dropped}))

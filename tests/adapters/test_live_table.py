@@ -369,3 +369,24 @@ def test_rows_are_read_from_a_moment_on_with_the_columns_that_are_there(here: He
     found = watching.read("w", ["_id", "_at", "x"], since=51.0)
     assert found.column_names == ["_id", "_at"]
     assert found["_id"].to_pylist() == ["b", "c"]
+
+
+def test_a_segment_with_another_type_than_the_table_has_is_among_the_dead_letters_and_the_others_are_not(
+    here: Here,
+) -> None:
+    here.write("a", 1, "p", "q")
+    here.collect()
+    other = Intake(here.blobs, here.tables, CASE, {"x": "string"})
+    here.write("a", 2)  # of failed requests alone: without inputs
+    here.write("a", 3, "r", x="word")
+    found = here.collect(other)
+    assert (found.segments, found.requests, found.refused, found.waiting) == (2, 1, 1, 0)
+    assert here.ids() == ["p", "q"]
+    letters = here.tables.read(f"dead_letter_{TABLE.removeprefix('live_')}").to_pylist()
+    assert [json.loads(row["raw"]).get("id") for row in letters] == ["r", None]
+    assert [(row["_arrival"] - (3 << 24), row["step"]) for row in letters] == [(0, "intake"), (1, "intake")]
+    assert letters[0]["reason"].startswith(f"{TABLE}: 'rows' must have the types of the table's. Got ")
+    here.write("a", 4, "s")
+    assert here.collect().segments == 2
+    assert here.collect(here.collector()).segments == 0
+    assert here.ids() == ["p", "q", "s"]

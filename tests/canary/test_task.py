@@ -327,7 +327,8 @@ def test_torn_lines_and_what_servers_dropped_are_told(make: Make) -> None:
     canary.begin()
     canary.serve(Traffic(1), Traffic(2), dropped=4, also=[b'{"id": "torn'])
     canary.run()
-    assert canary.found()["log"] == {"bad": 1, "dropped": {"a": 4}, "requests": 400, "segments": 1, "waiting": 0}
+    counts = {"bad": 1, "dropped": {"a": 4}, "refused": 0, "requests": 400, "segments": 1, "waiting": 0}
+    assert canary.found()["log"] == counts
 
 
 def test_a_champion_whose_input_the_log_lacks_is_not_asked_and_the_page_says_which(

@@ -78,3 +78,22 @@ def test_segments_go_after_a_while_and_then_the_mark(here: Here) -> None:
         here.collect(here.collector())
     assert here.logged() == []
     assert here.ids() == ["p"]
+
+
+def test_segments_whose_input_has_another_type_than_the_table_has_are_among_the_dead_letters(here: Here) -> None:
+    here.write("a", 1, "p")
+    here.collect()
+    here.write("b", 1, "q", x="word")
+    other = live_table.Intake(here.blobs, here.tables, CASE, {"x": "string"})
+    assert here.collect(other).refused == 1
+    assert here.collect(here.collector()).segments == 0
+    assert here.ids() == ["p"]
+    first, last = here.tables.read("dead_letter_my_case").to_pylist()
+    assert (
+        first["reason"]
+        == last["reason"]
+        == (
+            f"{TABLE}: 'x' must be FLOAT, as the table has it. Got 'STRING'. "
+            "Cast it to double, or write to a table of another name."
+        )
+    )
