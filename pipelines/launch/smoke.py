@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -29,25 +30,16 @@ from pipelines.launch.cases import PACKAGED
 HOME = Path(__file__).resolve().parents[2]
 PAGE = HOME / "docs" / "unproven.md"
 FIRST, LAST = "Getting ready", "Cleaning up"
-BY_HAND = "By hand"
+BY_HAND, WORDS = "By hand: ", "proof.sh"
 NEEDED, OPTIONAL = ("PROJECT", "REGION", "BUCKET"), ("SERVICE_ACCOUNT", "KUBEFLOW_HOST", "SOURCES")
 _ROW = re.compile(r"\|(.+?)(?<!\\)\|(.+?)(?<!\\)\|\s*")
 _COMMAND = re.compile(r"(`+)(.+?)\1")
-PREAMBLE = """\
-newest() {
-  esteira runs list --on "$1" --profile cloud --most 1 --json |
-    python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["id"])'
-}
-google() {  # a page of Vertex AI's API
-  curl --fail --silent --show-error -H "Authorization: Bearer $(gcloud auth print-access-token)" \\
-    "https://$REGION-aiplatform.googleapis.com/v1/projects/$PROJECT/locations/$REGION/$1"
-}
-"""
+PREAMBLE = f". {shlex.quote(str(Path(__file__).with_suffix('.sh')))}\n"
 
 
 @dataclass(frozen=True)
 class Step:
-    """One row: `command` is empty where a person has to look; `expected` are texts of its output."""
+    """One row: `expected` are texts of the command's output; `by_hand`, a person has to give it, and to look."""
 
     section: str
     claim: str
@@ -55,6 +47,7 @@ class Step:
     """The row's second cell."""
     command: str = ""
     expected: tuple[str, ...] = ()
+    by_hand: bool = False
     line: int = 0
 
 
@@ -73,11 +66,12 @@ def steps(page: str) -> list[Step]:
 
 
 def _step(step: Step) -> Step:
-    match = _COMMAND.match(step.shown)
+    told = step.shown.removeprefix(BY_HAND)
+    match = _COMMAND.match(told)
     if match is None:
-        return step
-    expected = re.findall(r'"([^"]+)"', _COMMAND.sub("", step.shown[match.end() :]))
-    return replace(step, command=match[2].strip(), expected=tuple(expected))
+        return replace(step, by_hand=True)
+    expected = re.findall(r'"([^"]+)"', _COMMAND.sub("", told[match.end() :]))
+    return replace(step, command=match[2].strip(), expected=tuple(expected), by_hand=told != step.shown)
 
 
 def chosen(found: Sequence[Step], only: str, environment: Mapping[str, str]) -> list[Step]:
@@ -111,18 +105,28 @@ def prepare(folder: Path, environment: Mapping[str, str]) -> None:
     (folder / "profiles" / "cloud.yaml").write_text(yaml.safe_dump(profile), encoding="utf-8")
 
 
+def by_hand(folder: Path, environment: Mapping[str, str]) -> Path:
+    """A new folder whose `proof.sh` gives a shell what the commands read. Raises CaseError where it is there."""
+    if folder.exists():
+        raise CaseError("--prepare", "be a new folder", str(folder), "Name another.")
+    prepare(folder, environment)
+    exported = [f"export {name}={shlex.quote(value)}" for name, value in _given(environment).items()]
+    (folder / WORDS).write_text("\n".join([*exported, PREAMBLE]), encoding="utf-8")
+    return folder.resolve()
+
+
 def run(wanted: Sequence[Step], folder: Path, environment: Mapping[str, str], say: Callable[[str], None]) -> None:
     """Says each thing that was proved. Raises RunError with the first that was not; cleans up all the same."""
     try:
         for step in (one for one in wanted if one.section != LAST):
-            if step.command:
+            if not step.by_hand:
                 say(f"… {step.claim}")
                 _give(step, folder, environment, say)
                 say(f"✓ {step.claim}")
             else:
                 say(f"- {step.claim}\n  {step.shown}")
     finally:
-        for step in (one for one in wanted if one.section == LAST and one.command):
+        for step in (one for one in wanted if one.section == LAST and not one.by_hand):
             done = _shell(step.command, folder, environment)
             say(f"{'✗ not cleaned up' if done.returncode else '✓ cleaned up'}: {step.claim}")
 
@@ -139,17 +143,21 @@ def _give(step: Step, folder: Path, environment: Mapping[str, str], say: Callabl
 
 
 def _shell(command: str, folder: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    whole = {**os.environ, **environment, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     return subprocess.run(
         ["bash", "-euo", "pipefail", "-c", PREAMBLE + command],
         cwd=folder,
-        env=whole,
+        env={**os.environ, **_given(environment)},
         text=True,
         errors="replace",
         check=False,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
+
+
+def _given(environment: Mapping[str, str]) -> dict[str, str]:
+    """With our own programs before others."""
+    return {**environment, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
 
 def variables(environment: Mapping[str, str]) -> dict[str, str]:
@@ -168,15 +176,19 @@ def main(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) 
     parser = argparse.ArgumentParser(prog="smoke", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--dry-run", action="store_true", help="print the commands; run none")
     parser.add_argument("--only", default="", help="sections whose titles hold these words")
+    parser.add_argument("--prepare", type=Path, help="make this folder for the commands by hand; run none")
     parser.add_argument("--folder", type=Path, help="with cases/, profiles/cloud.yaml and release/ already in it")
     asked = parser.parse_args(arguments)
     try:
         wanted = chosen(steps(PAGE.read_text(encoding="utf-8")), asked.only, environment)
         if asked.dry_run:
             for step in wanted:
-                print(f"# {step.section}: {step.claim}\n{step.command or '# ' + step.shown}\n")
+                print(f"# {step.section}: {step.claim}\n{'# ' + step.shown if step.by_hand else step.command}\n")
             return 0
         given = variables(environment)
+        if asked.prepare is not None:
+            print(f"cd {shlex.quote(str(by_hand(asked.prepare, given)))} && . ./{WORDS}")
+            return 0
         if asked.folder is not None:
             wanted = [step for step in wanted if step.section not in (FIRST, LAST)]
             run(wanted, asked.folder, given, _print)
