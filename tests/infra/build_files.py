@@ -21,6 +21,19 @@ LONGEST = 24 * 3600
 _VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)")
 _PINNED = re.compile(r"\S+@sha256:[0-9a-f]{64}")
 _OWN = re.compile(r"_[A-Z0-9_]+")
+_ACCOUNT = re.compile(
+    r"projects/\$PROJECT_ID/serviceAccounts/\$\{(_[A-Z0-9_]+)\}@\$PROJECT_ID\.iam\.gserviceaccount\.com"
+)
+_NAME = re.compile(r"[a-z][a-z0-9-]{4,28}[a-z0-9]")
+"""IAM's own rule for the part of an account's address before the @."""
+WRITING = {"push", "release-keep", "cache-save", "submit", "schedule"}
+"""What make's targets do to the world outside of a build."""
+MAY: dict[str, set[str]] = {
+    "esteira-check": set(),
+    "esteira-build": {"push", "release-keep", "cache-save", "submit"},
+    "esteira-promote": {"submit", "schedule"},
+}
+"""Of it, what each account is given roles for: docs/images.md names them."""
 
 
 def parse(path: Path) -> dict[str, Any]:
@@ -29,6 +42,18 @@ def parse(path: Path) -> dict[str, Any]:
     json_format.ParseDict(data, Build.pb(Build()))
     found: dict[str, Any] = data
     return found
+
+
+def targets(script: str) -> list[str]:
+    """What a script asks of make."""
+    calls = re.findall(r"^(?:[A-Z]+=\S+ )*make (.+)$", script, re.MULTILINE)
+    return [word for call in calls for word in call.split()]
+
+
+def account(build: dict[str, Any]) -> str:
+    """As whom it runs where nobody says otherwise; empty: as whom the project's defaults say."""
+    found = _ACCOUNT.fullmatch(build.get("serviceAccount", ""))
+    return str(build.get("substitutions", {}).get(found[1], "")) if found else ""
 
 
 def lint(build: dict[str, Any]) -> Iterator[str]:
@@ -60,7 +85,18 @@ def lint(build: dict[str, Any]) -> Iterator[str]:
         yield "no automapSubstitutions: scripts see no values"
     if build.get("options", {}).get("logging") not in ("CLOUD_LOGGING_ONLY", "GCS_ONLY", "NONE"):
         yield "no logging setting: a service account of one's own is refused without"
+    yield from _rights(build)
     yield from _substitutions(build)
+
+
+def _rights(build: dict[str, Any]) -> Iterator[str]:
+    name = account(build)
+    if not _NAME.fullmatch(name):
+        yield "no service account of this project's, named by a substitution"
+    for step in build.get("steps", []):
+        for target in targets(step.get("script", "")):
+            if target in WRITING - MAY.get(name, set()):
+                yield f"{step.get('id')}: {name or 'nobody'} may not {target}"
 
 
 def _limit(limit: str | None, most: str | None) -> Iterator[str]:
@@ -73,7 +109,7 @@ def _substitutions(build: dict[str, Any]) -> Iterator[str]:
     for name in defined:
         if not _OWN.fullmatch(name):
             yield f"the substitution {name} does not start with _"
-    used = set()
+    used = set(_VARIABLE.findall(build.get("serviceAccount", "")))
     for step in build.get("steps", []):
         names = set(_VARIABLE.findall(step.get("script", "")))
         used |= names

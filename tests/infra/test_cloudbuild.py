@@ -22,12 +22,6 @@ def steps(file: str) -> list[dict[str, Any]]:
     return found
 
 
-def targets(script: str) -> list[str]:
-    """What a script asks of make."""
-    calls = re.findall(r"^(?:[A-Z]+=\S+ )*make (.+)$", script, re.MULTILINE)
-    return [word for call in calls for word in call.split()]
-
-
 @pytest.mark.parametrize("file", FILES)
 def test_cloud_build_takes_every_key_and_the_lint_finds_nothing(file: str) -> None:
     assert list(build_files.lint(build_files.parse(REPOSITORY / file))) == []
@@ -62,12 +56,29 @@ def test_a_key_that_cloud_build_does_not_know_is_refused(tmp_path: Path) -> None
             lambda b: b["options"].pop("logging"),
             "no logging setting: a service account of one's own is refused without",
         ),
+        (lambda b: b.pop("serviceAccount"), "no service account of this project's, named by a substitution"),
+        (
+            lambda b: b["substitutions"].update(_ACCOUNT="Esteira"),
+            "no service account of this project's, named by a substitution",
+        ),
+        (
+            lambda b: b.update(serviceAccount="projects/$PROJECT_ID/serviceAccounts/$_ACCOUNT@other.example"),
+            "no service account of this project's, named by a substitution",
+        ),
+        (lambda b: b["substitutions"].update(_ACCOUNT="esteira-check"), "push: esteira-check may not push"),
+        (lambda b: b["substitutions"].update(_ACCOUNT="esteira-check"), "submit: esteira-check may not submit"),
+        (lambda b: b["substitutions"].update(_ACCOUNT="esteira-promote"), "keep: esteira-promote may not release-keep"),
     ],
 )
 def test_what_the_message_lets_pass_is_found(spoil: Any, fault: str) -> None:
     build = copy.deepcopy(build_files.parse(REPOSITORY / "cloudbuild.yaml"))
     spoil(build)
     assert fault in list(build_files.lint(build))
+
+
+def test_each_file_has_an_account_of_its_own() -> None:
+    found = [build_files.account(build_files.parse(REPOSITORY / file)) for file in FILES]
+    assert found == ["esteira-build", "esteira-check", "esteira-promote"]
 
 
 def test_the_steps_python_is_the_images_own_base_and_each_image_has_one_digest() -> None:
@@ -82,7 +93,7 @@ def test_the_steps_python_is_the_images_own_base_and_each_image_has_one_digest()
 @pytest.mark.parametrize("file", FILES)
 def test_each_step_asks_make_for_something_that_make_knows(file: str) -> None:
     for step in steps(file):
-        wanted = targets(step["script"])
+        wanted = build_files.targets(step["script"])
         assert wanted, step["id"]
         done = subprocess.run(["make", "-n", *wanted], cwd=REPOSITORY, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
@@ -118,30 +129,14 @@ def test_make_reads_no_value_as_make_code(target: str, tmp_path: Path) -> None:
 
 
 def test_a_pull_request_neither_pushes_nor_submits_nor_writes_what_main_reads() -> None:
-    asked = [target for step in steps("infra/cloudbuild/pull-request.yaml") for target in targets(step["script"])]
+    asked = [
+        target for step in steps("infra/cloudbuild/pull-request.yaml") for target in build_files.targets(step["script"])
+    ]
     assert asked == ["cache-load", ".tools/prism", "check", "test", "compile", "golden-check"]
 
 
 def test_a_release_builds_nothing_and_compiles_nothing() -> None:
-    asked = [target for step in steps("infra/cloudbuild/release.yaml") for target in targets(step["script"])]
+    asked = [
+        target for step in steps("infra/cloudbuild/release.yaml") for target in build_files.targets(step["script"])
+    ]
     assert asked == ["release-fetch", "release-check", "submit", "schedule"]
-
-
-def test_a_folder_is_kept_and_fetched_as_it_was(tmp_path: Path) -> None:
-    (tmp_path / "release").mkdir()
-    (tmp_path / "release" / "a file.yaml").write_text("x")
-    store = REPOSITORY / "infra" / "cloudbuild" / "store.sh"
-    kept = str(tmp_path / "store" / "r.tar.gz")
-    subprocess.run([store, "save", tmp_path / "release", kept], check=True)
-    subprocess.run([store, "load", tmp_path / "again", kept], check=True)
-    assert (tmp_path / "again" / "a file.yaml").read_text() == "x"
-
-
-def test_a_release_that_is_not_kept_is_a_failure_and_a_cache_is_not(tmp_path: Path) -> None:
-    store = REPOSITORY / "infra" / "cloudbuild" / "store.sh"
-    absent = str(tmp_path / "none.tar.gz")
-    done = subprocess.run([store, "load", tmp_path / "r", absent], capture_output=True, text=True)
-    assert done.returncode == 4
-    assert done.stderr == f"store: '{absent}' must be an archive that this account reads. Got none. Save it first.\n"
-    assert subprocess.run([store, "load-if-there", tmp_path / "r", absent]).returncode == 0
-    assert not (tmp_path / "r").exists()
