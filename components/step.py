@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import signal
 import sys
 import sysconfig
 import tempfile
@@ -19,10 +18,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-from components import timelimit
+from components import interrupted, timelimit
 from components.adapters import bundles
 from components.adapters.connect import Connected
 from components.adapters.ports import Jobs, Ports
@@ -181,11 +179,10 @@ def perform(
     SystemExit
         With the error's exit code, after the message was printed and recorded.
     """
-    signal.signal(signal.SIGTERM, _terminated)
     started = time.time()
     paths_in = {k: Path(v) for k, v in (inputs or {}).items()}
     paths_out = {k: Path(v) for k, v in (outputs or {}).items()}
-    with tempfile.TemporaryDirectory(prefix=f"esteira-{name}-") as scratch:
+    with interrupted.once(), tempfile.TemporaryDirectory(prefix=f"esteira-{name}-") as scratch:
         context = Context(name, launch, paths_in, paths_out, Path(scratch))
         _record(context, StepRecord(name, "running", started))
         limit = timelimit.of(name)
@@ -208,10 +205,6 @@ def _own(name: str, error: BaseException) -> BaseException:
     traceback.print_exception(error)
     got = " ".join(str(error).split()) or "it ran out"
     return RunError(f"resources.{name}.memory", "be enough for the step", got, "Raise it in the case.")
-
-
-def _terminated(number: int, _: FrameType | None) -> None:
-    raise KeyboardInterrupt(f"signal {number}")
 
 
 def _worked(context: Context, work: Callable[[Context], Result], key: str | None, clears: bool) -> Result:

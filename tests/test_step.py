@@ -260,6 +260,43 @@ def test_a_step_ended_by_a_signal_says_so(make_launch: Maker, given: Path, tmp_p
     assert record(launch).error == f"KeyboardInterrupt: signal {int(signal.SIGTERM)}"
 
 
+def test_what_cleans_up_after_a_signal_is_interrupted_by_no_other(make_launch: Maker, tmp_path: Path) -> None:
+    """A terminal's Ctrl-C reaches the task, and the launcher's SIGTERM follows it."""
+    launch = make_launch()
+    begun, ended = os.pipe(), tmp_path / "cleaned up"
+
+    def work(context: Context) -> Result:
+        try:
+            os.write(begun[1], b"working")
+            while True:
+                time.sleep(0.05)
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                os.kill(os.getpid(), number)
+            ended.touch()
+        raise AssertionError
+
+    child = os.fork()
+    if child == 0:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        try:
+            step.perform("deploy", launch, work)
+        except SystemExit as left:
+            os._exit(int(left.code or 0))
+        os._exit(99)
+    os.read(begun[0], 7)
+    os.kill(child, signal.SIGINT)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+    assert ended.exists()
+    assert record(launch, "deploy").error == f"KeyboardInterrupt: signal {int(signal.SIGINT)}"
+
+
+def test_afterwards_signals_mean_what_they_meant_before(make_launch: Maker) -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    step.perform("deploy", make_launch(), lambda context: Result())
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
 def test_the_launch_takes_only_what_its_digests_name(make_launch: Maker, tmp_path: Path) -> None:
     launch = make_launch()
     blobs = Connected(Profile.from_json(launch.profile)).blobs

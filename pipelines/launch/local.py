@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, redirect_stdout
@@ -132,16 +133,29 @@ def _process(command: list[str], variables: dict[str, str], task: Started, watch
         try:
             follow((line.rstrip("\n") for line in process.stdout), task, watch, root)
         except BaseException:  # a terminal's Ctrl-C reaches it too; a cancel from elsewhere does not
+            rest = threading.Thread(target=_keep, args=(process.stdout, _log(root, task)), daemon=True)
+            rest.start()  # or a pipe that is full would keep it from ending
             end(process, timelimit.GRACE)  # Popen would leave it alive after a quarter of a second
+            rest.join(1.0)
             raise
         return process.wait()
 
 
 def follow(lines: Iterable[str], task: Started, watch: Watcher, root: Path) -> None:
     """Each line as it comes goes to the watcher and into the task's log."""
-    log = root / task.job / "logs" / f"{task.step}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with open(log, "w", encoding="utf-8") as file:
+    with open(_log(root, task), "w", encoding="utf-8") as file:
         for line in lines:
             file.write(line + "\n")
             watch(task, line)
+
+
+def _keep(lines: Iterable[str], log: Path) -> None:
+    """What a task says while it ends."""
+    with open(log, "a", encoding="utf-8") as file:
+        file.writelines(lines)
+
+
+def _log(root: Path, task: Started) -> Path:
+    log = root / task.job / "logs" / f"{task.step}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    return log

@@ -20,6 +20,7 @@ SLOW = """
 import pathlib, signal, sys, time
 def ended(*_):
     time.sleep(1)
+    print("ending " * 30_000, flush=True)  # more than a pipe holds
     pathlib.Path(sys.argv[1]).touch()
     sys.exit(1)
 signal.signal(signal.SIGTERM, ended)
@@ -73,6 +74,7 @@ def test_a_task_has_ended_when_its_run_is_interrupted_however_long_it_takes(tmp_
     with pytest.raises(KeyboardInterrupt):
         local._process(command, dict(os.environ), Started("job", "step"), interrupted, tmp_path)
     assert (tmp_path / "ended").exists()
+    assert "ending " * 30_000 in (tmp_path / "job" / "logs" / "step.log").read_text()
 
 
 def test_what_does_not_end_is_killed(deaf: subprocess.Popen[str]) -> None:
