@@ -42,7 +42,9 @@ def served() -> Iterator[DockerClient]:
         with tempfile.TemporaryDirectory() as folder:
             place = Path(folder) / "podman.sock"
             address = f"unix://{place}"
-            service = subprocess.Popen(["podman", "--log-level=error", "system", "service", "--time=0", address])
+            line = ["podman", "--log-level=error", "system", "service", "--time=0", address]
+            # Who watches a container for it leaves an empty file `oom` where it works, when memory ran out.
+            service = subprocess.Popen(line, cwd=folder)
             try:
                 _wait(lambda: _listens(str(place)), service)
                 with _closing(_client(address)) as found:

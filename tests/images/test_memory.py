@@ -1,5 +1,7 @@
 """A step's memory in a container: its limit is kept, and a step that takes more says which key to raise."""
 
+import contextlib
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -29,27 +31,44 @@ def both(job: str) -> None:
     greedy(job=job).set_memory_limit("256Mi").after(first)
 
 
-def test_a_step_that_takes_more_than_its_limit_is_killed_and_names_the_key(
-    references: dict[str, str], tmp_path: Path
-) -> None:
-    compiler.Compiler().compile(both, str(tmp_path / "both.yaml"))
-    text = (tmp_path / "both.yaml").read_text().replace(types.PIPELINE, references["esteira-pipeline"])
-    root = tmp_path / "root"
-    containers = {"network": "host", "ulimits": {"nofile": [1024, 4096], "nproc": [1024, 4096]}}
-    profile = Profile.model_validate({"root": str(root), "sources": str(tmp_path), "containers": containers})
-    began: list[str] = []
-    killed: list[tuple[Started, str]] = []
-    said: list[str] = []
-    runner = docker.Containers(
-        profile, {}, docker.memory_limits(text), lambda task, why: killed.append((task, why)), said.append
-    )
+@dataclass
+class Ended:
+    """What was told of the run, and the folder that it was started in."""
 
-    def watch(task: Started, line: str | None) -> None:
+    here: Path
+    began: list[str] = field(default_factory=list)
+    killed: list[tuple[Started, str]] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+
+    def watch(self, task: Started, line: str | None) -> None:
         if line is None:
-            began.append(task.step)
+            self.began.append(task.step)
 
-    local.run(text, {"job": "of-a-test"}, root=root, watch=watch, runner=runner)
-    assert began == ["modest", "greedy"]
-    assert said == []
-    assert [task for task, _ in killed] == [Started("of-a-test", "greedy")]
-    assert "raise resources.greedy.memory in the case." in killed[0][1].replace("Raise", "raise")
+
+@pytest.fixture(scope="module")
+def ended(references: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Ended:
+    place = tmp_path_factory.mktemp("memory")
+    compiler.Compiler().compile(both, str(place / "both.yaml"))
+    text = (place / "both.yaml").read_text().replace(types.PIPELINE, references["esteira-pipeline"])
+    root, ended = place / "root", Ended(place / "here")
+    containers = {"network": "host", "ulimits": {"nofile": [1024, 4096], "nproc": [1024, 4096]}}
+    profile = Profile.model_validate({"root": str(root), "sources": str(place), "containers": containers})
+    limits = docker.memory_limits(text)
+    runner = docker.Containers(
+        profile, {}, limits, lambda task, why: ended.killed.append((task, why)), ended.said.append
+    )
+    ended.here.mkdir()
+    with contextlib.chdir(ended.here):
+        local.run(text, {"job": "of-a-test"}, root=root, watch=ended.watch, runner=runner)
+    return ended
+
+
+def test_a_step_that_takes_more_than_its_limit_is_killed_and_names_the_key(ended: Ended) -> None:
+    assert ended.began == ["modest", "greedy"]
+    assert ended.said == []
+    assert [task for task, _ in ended.killed] == [Started("of-a-test", "greedy")]
+    assert "raise resources.greedy.memory in the case." in ended.killed[0][1].replace("Raise", "raise")
+
+
+def test_what_the_engine_writes_when_memory_runs_out_is_not_left_where_one_works(ended: Ended) -> None:
+    assert list(ended.here.iterdir()) == []
