@@ -44,3 +44,9 @@ def test_without_the_package_it_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(importlib.util, "find_spec", none)
     with pytest.raises(SetupError, match="'google-cloud-aiplatform' must be installed. Got 'no such module'"):
         vertex.load("services.pipeline_service")
+
+
+def test_what_was_asked_for_again_until_a_deadline_is_told_as_the_service_said_it() -> None:
+    from google.api_core.exceptions import RetryError, ServiceUnavailable
+
+    assert vertex.words(RetryError("Timeout of 10.0s exceeded", ServiceUnavailable("busy"))) == "503 busy"

@@ -99,7 +99,7 @@ class Deployments:
         ArtifactError
             The model is not in the registry.
         RunError
-            It never became ready; nothing of it is left.
+            It never became ready. Nothing of it is left, or the error says why.
         """
         try:
             self._ready.retry(lambda: self._deploy(wanted), _busy)
@@ -131,23 +131,32 @@ class Deployments:
         except (EsteiraError, GoogleAPICallError) as error:
             if errors.under_way(error):
                 raise _Busy(_OTHER) from error
-            self._clear(operation, wanted["id"])
-            raise self._never(wanted, *_why(error)) from error
+            own, left = self._clear(operation, wanted["id"])
+            raise self._never(wanted, *_why(own or error), left) from (own or error)
 
-    def _clear(self, operation: Any, id: str) -> None:
-        """Leaves nothing of a deployment that did not become ready."""
+    def _clear(self, operation: Any, id: str) -> tuple[Exception | None, str]:
+        """Leaves nothing of a deployment that did not become ready; its own error, and why something is left."""
         from google.api_core.exceptions import GoogleAPICallError
 
+        own: Exception | None = None
         with suppress(EsteiraError, GoogleAPICallError):  # Vertex promises no more than to try
-            if not self._calls.again(lambda: operation.done(retry=None), id):
+            if self._calls.again(lambda: operation.done(retry=None), id):
+                own = operation.exception()
+            else:
                 self._calls.call("cancel_operation", about=id, request={"name": operation.operation.name})
-        found = self.get()
-        if found is not None and id in ids(found) and not found.traffic_split.get(id):
-            self.undeploy([id])
+        try:
+            found = self.get()
+            if found is not None and id in ids(found) and not found.traffic_split.get(id):
+                self.undeploy([id])
+        except EsteiraError as error:  # it must not hide why the deployment failed
+            return own, str(error)
+        return own, ""
 
-    def _never(self, wanted: Mapping[str, Any], told: str, remedy: str) -> RunError:
+    def _never(self, wanted: Mapping[str, Any], told: str, remedy: str, left: str = "") -> RunError:
         query = f'resource.type="aiplatform.googleapis.com/Endpoint" resource.labels.endpoint_id="{self._id}"'
         remedy = remedy or f"Its log: {vertex.logs(self._calls.at, query)}"
+        if left:
+            remedy = f"{remedy} See in the console that nothing of it is left: {left}"
         rule = "become ready to serve; what was live keeps all of the traffic"
         return RunError("version", rule, told, remedy, where=str(wanted["display_name"]))
 
@@ -227,12 +236,10 @@ def _why(error: Exception) -> tuple[str, str]:
     from google.api_core import exceptions
 
     cause = error.__cause__ if isinstance(error, EsteiraError) else error
-    told = vertex.words(cause) if isinstance(cause, exceptions.GoogleAPICallError) else "it took too long"
+    told = vertex.words(cause) if isinstance(cause, Exception) else "it took too long"
     if isinstance(cause, exceptions.TooManyRequests):
-        return (
-            told,
-            "Ask for more of the quota, or name a smaller machine or fewer replicas in the profile's endpoints.",
-        )
+        remedy = "Ask for more of the quota, or name a smaller machine or fewer replicas in the profile's endpoints."
+        return told, remedy
     if isinstance(cause, exceptions.Forbidden):
         return told, (
             "Give Vertex's service agent roles/artifactregistry.reader on the image, and "

@@ -205,6 +205,9 @@ def _translation(error: Exception, at: Vertex, about: str, again: str) -> Esteir
 
 def words(error: Exception) -> str:
     """What the service itself says: Google's error puts the whole address before it."""
+    cause = getattr(error, "cause", None)  # why Google's client asked again until its own deadline
+    if isinstance(cause, Exception):
+        return words(cause)
     response = getattr(error, "response", None)
     if response is not None and not hasattr(response, "json"):  # what failed is an operation
         return " ".join(str(getattr(error, "message", error)).split())

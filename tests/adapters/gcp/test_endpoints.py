@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -241,6 +241,51 @@ def test_one_that_takes_too_long_is_cancelled_and_leaves_nothing(on: Scene):
     assert error.value == "it took too long"
     assert on.server.called(r"operations/\d+:cancel$") == 1
     assert on.started[-1].ended
+
+
+def test_what_cannot_be_taken_away_does_not_hide_why_the_deployment_failed(on: Scene):
+    on.live(on.endpoints(), champion=1)
+
+    class Ending(Fake):
+        def healthy(self) -> bool:
+            on.server.faults.append(Fault(r"GET .*/endpoints/[\w-]+$", 403, times=10**6))
+            on.service.containers.popitem()
+            raise Refused(400, "FAILED_PRECONDITION", "Model server exited unexpectedly.")
+
+    on.next = Ending()
+    with pytest.raises(RunError) as caught:
+        on.endpoints().prepare(version_of(2))
+    id = on.endpoint.name.rpartition("/")[2]
+    assert caught.value.value == "Model server exited unexpectedly."
+    assert caught.value.remedy.startswith("Its log: https://console.cloud.google.com/logs/query")
+    assert caught.value.remedy.endswith(
+        f" See in the console that nothing of it is left: '{id}' must be open to this account. Got 'told to'. Give the "
+        "account roles/aiplatform.user, and roles/iam.serviceAccountUser on the service account."
+    )
+
+
+@pytest.mark.parametrize(
+    ("fake", "told"),
+    [
+        (lambda: Fake(failed="No module onnxruntime"), "Model server exited unexpectedly. No module onnxruntime"),
+        (lambda: Fake(ready=False), "told to"),
+    ],
+    ids=["its own error", "what the service says"],
+)
+def test_a_deployment_at_which_nobody_could_look_is_told_with(
+    on: Scene, fake: Callable[[], Fake], told: str, monkeypatch: pytest.MonkeyPatch
+):
+    on.live(on.endpoints(), champion=1)
+    on.next = fake()
+    on.server.faults.append(Fault("GET .*/operations/", 500, times=10**6))
+    real = deployments.Deployments._clear
+
+    def clear(self: Any, *given: Any) -> Any:
+        on.server.faults.clear()
+        return real(self, *given)
+
+    monkeypatch.setattr(deployments.Deployments, "_clear", clear)
+    assert never(on, Patience(first=0.002, longest=0.01, deadline=0.2)).value == told
 
 
 @pytest.mark.parametrize(
