@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
-import yaml
 from pydantic import model_validator
 
+from components.core import written
 from components.core.artifacts import canonical_json
 from components.core.declared import Strict, validate
 from components.core.errors import CaseError
@@ -159,16 +159,8 @@ def load(name: str, folder: Path | None = None) -> Profile:
     """
     place = (folder or Path.cwd() / "profiles") / f"{name}.yaml"
     if place.is_file():
-        try:
-            data = yaml.safe_load(place.read_text(encoding="utf-8")) or {}
-        except yaml.YAMLError as error:
-            told = " ".join(str(error).split())
-            raise CaseError(place.name, "be YAML", told, "Mend the line that is named.", where=str(place)) from error
-        except ValueError as error:
-            remedy = "Save it as UTF-8, and put what is no date or number in quotes."
-            raise CaseError(place.name, "be YAML in UTF-8", str(error), remedy, where=str(place)) from error
-        if not isinstance(data, dict):
-            raise CaseError(place.name, "be a mapping of keys", data, "See docs/profile.md.", where=str(place))
+        remedy = "See docs/profile.md."
+        data = written.mapping(written.text_of(place), place.name, where=str(place), remedy=remedy)
         profile = validate(Profile, {"name": name, **data}, where=str(place))
     elif name == "local":
         profile = Profile()

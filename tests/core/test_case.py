@@ -191,7 +191,7 @@ def test_a_missing_key_and_how_many_more_are_wrong_are_told() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "'case.yaml' must be a mapping of keys. Got None."),
+        ("", "'name' must be given. Got None."),
         ("- a\n- b", "'case.yaml' must be a mapping of keys."),
         ("name: [", "'case.yaml' must be YAML."),
         ("name: !!python/object/apply:os.system ['true']", "'case.yaml' must be YAML."),

@@ -181,10 +181,22 @@ def test_a_file_that_is_no_yaml_is_told_with_its_line(tmp_path: Path, text: str)
         profile.load("dev", tmp_path)
 
 
-@pytest.mark.parametrize("data", [b"name: 2013-02-30", "name: ação".encode("latin-1")])
-def test_a_file_with_a_date_or_a_letter_that_is_none_is_told(tmp_path: Path, data: bytes) -> None:
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (
+            b"name: 2013-02-30",
+            r"be YAML\. Got 'day is out of range for month .* line 1, .* Mend the line that is named\.",
+        ),
+        (b"name: !!timestamp x", r"be YAML\. Got .* line 1, .* Mend the line that is named\."),
+        (b"root: a\nroot: b", r"be YAML\. Got .* stands twice in line 1 or after"),
+        (b"root: " + b"[" * 5000, r"be nested as a person would\. Got '.* a thousandfold'\. Mend it\."),
+        ("name: ação".encode("latin-1"), r"be UTF-8\. Got .* Save it as UTF-8\."),
+    ],
+)
+def test_a_file_that_says_not_one_thing_is_told(tmp_path: Path, data: bytes, told: str) -> None:
     (tmp_path / "dev.yaml").write_bytes(data)
-    with pytest.raises(CaseError, match=r"dev.yaml: 'dev.yaml' must be YAML in UTF-8\. Got .* in quotes\."):
+    with pytest.raises(CaseError, match=f"dev.yaml: 'dev.yaml' must {told}"):
         profile.load("dev", tmp_path)
 
 
