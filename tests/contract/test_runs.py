@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -331,6 +331,34 @@ def test_a_token_that_was_renewed_in_its_file_is_taken(
     on_kubeflow.service.token = "third"
     with pytest.raises(SetupError, match="must be open to this caller"):
         on_kubeflow.runs.get(run.id)
+
+
+CALLS: dict[str, Callable[[Runs, str], Any]] = {
+    "probe": lambda runs, id: runs.probe(),
+    "start": lambda runs, id: runs.start(replace(ASKED, key="another")),
+    "list": lambda runs, id: runs.list(),
+    "cancel": lambda runs, id: runs.cancel(id),
+    "retry": lambda runs, id: runs.retry(id, "unused"),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_every_call_goes_on_with_the_token_that_was_renewed(
+    on_kubeflow: Target, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    state = "FAILED" if name == "retry" else "RUNNING"
+    on_kubeflow.course(*[Frame(state)] * 9)
+    on_kubeflow.service.token = "first"
+    monkeypatch.setenv(kubeflow_client.TOKEN, "first")
+    id = on_kubeflow.runs.start(ASKED).run.id
+    on_kubeflow.runs.get(id)
+    seen = len(on_kubeflow.server.seen)
+    on_kubeflow.service.token = "second"
+    monkeypatch.setenv(kubeflow_client.TOKEN, "second")
+    CALLS[name](on_kubeflow.runs, id)
+    tokens = [request.headers.get("authorization") for request in on_kubeflow.server.seen[seen:]]
+    assert tokens[0] == "Bearer first"
+    assert set(tokens[1:]) == {"Bearer second"}
 
 
 def test_a_retry_on_kubeflow_goes_on_within_the_run(on_kubeflow: Target) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,7 +10,7 @@ import pytest
 
 from components.adapters.gcp.vertex_schedules import VertexSchedules
 from components.adapters.kubeflow.schedules import KubeflowSchedules
-from components.adapters.runs import Asked, Plan, Schedules
+from components.adapters.runs import Asked, Plan, Scheduled, Schedules
 from components.core.errors import CaseError, SetupError
 from components.core.targets import Kubeflow, Vertex
 from pipelines.launch import kubeflow_client, schedule
@@ -258,3 +258,29 @@ def test_on_vertex_a_region_without_the_service_is_told(on_vertex: Target) -> No
     at = Vertex(project=PROJECT, region="mars-north1", pipeline_root="gs://esteira-test/runs", endpoint=address)
     with pytest.raises(SetupError, match="'vertex.region' must have the service"):
         VertexSchedules(at, patience=released.IMPATIENT).probe()
+
+
+CALLS: dict[str, Callable[[Schedules, Scheduled], Any]] = {
+    "probe": lambda schedules, one: schedules.probe(),
+    "list": lambda schedules, one: schedules.list("flights"),
+    "pause": lambda schedules, one: schedules.pause(one),
+    "resume": lambda schedules, one: schedules.resume(one),
+    "update": lambda schedules, one: schedules.update(one, replace(PLAN, cron="30 4 * * *")),
+    "delete": lambda schedules, one: schedules.delete(one),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_every_call_goes_on_with_the_token_that_was_renewed(
+    on_kubeflow: Target, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    on_kubeflow.service.token = "first"
+    monkeypatch.setenv(kubeflow_client.TOKEN, "first")
+    on_kubeflow.apply(PLAN)
+    (one,) = on_kubeflow.schedules.list("flights")
+    seen = len(on_kubeflow.server.seen)
+    on_kubeflow.service.token = "second"
+    monkeypatch.setenv(kubeflow_client.TOKEN, "second")
+    CALLS[name](on_kubeflow.schedules, one)
+    assert on_kubeflow.server.seen[-1].headers.get("authorization") == "Bearer second"
+    assert len(on_kubeflow.server.seen) > seen

@@ -50,7 +50,7 @@ class Caller:
     def call(self, call: Callable[[], T], about: str, remedy: str = _AGAIN) -> T:
         """What a call gives that may be made twice. Raises our errors; Absent where the thing is not there.
 
-        `remedy` is said where no answer came.
+        `call` asks `client` for its API each time: after a 401 that is another. `remedy` is said where no answer came.
         """
         with translated(about, remedy), redirect_stdout(io.StringIO()):  # kfp prints addresses
             try:
@@ -88,11 +88,11 @@ class Caller:
 
     def experiment(self) -> str:
         """The id of the profile's experiment, made where it is not there."""
-        api, name = self.client.experiments, self.at.experiment
+        name = self.at.experiment
 
         def create() -> Any:
             made = self.client.api_models.V2beta1Experiment(display_name=name, namespace=self.at.namespace or None)
-            return api.experiment_service_create_experiment(experiment=made, _request_timeout=CALL)
+            return self.client.experiments.experiment_service_create_experiment(experiment=made, _request_timeout=CALL)
 
         if not self._experiment:
             about = f"experiment {name}"
@@ -118,22 +118,22 @@ class Caller:
 
     def version(self, asked: Asked) -> tuple[str, str]:
         """The ids of the pipeline and of its version with this content, uploaded where it is not there."""
-        api, name = self.client.pipelines, f"esteira-{asked.pipeline}"
+        name = f"esteira-{asked.pipeline}"
 
         def find_pipeline() -> Any:
-            found = api.pipeline_service_list_pipelines(filter=named(name), _request_timeout=CALL, **self.where)
+            listing = self.client.pipelines.pipeline_service_list_pipelines
+            found = listing(filter=named(name), _request_timeout=CALL, **self.where)
             return next(iter(found.pipelines or []), None)
 
         def create_pipeline() -> Any:
             made = self.client.api_models.V2beta1Pipeline(display_name=name, name=name, **self.where)
-            return api.pipeline_service_create_pipeline(pipeline=made, _request_timeout=CALL)
+            return self.client.pipelines.pipeline_service_create_pipeline(pipeline=made, _request_timeout=CALL)
 
         pipeline = self.ensure(find_pipeline, create_pipeline, f"pipeline {name}")[0].pipeline_id
 
         def find() -> Any:
-            found = api.pipeline_service_list_pipeline_versions(
-                pipeline, filter=named(asked.pipeline_digest), _request_timeout=CALL
-            )
+            listing = self.client.pipelines.pipeline_service_list_pipeline_versions
+            found = listing(pipeline, filter=named(asked.pipeline_digest), _request_timeout=CALL)
             return next(iter(found.pipeline_versions or []), None)
 
         def create() -> Any:

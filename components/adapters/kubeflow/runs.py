@@ -51,11 +51,17 @@ class KubeflowRuns:
         self._at = at
         self._calls = Caller(at, connect, patience=patience)
 
+    @property
+    def _api(self) -> Any:
+        return self._calls.client.runs
+
     def probe(self) -> None:
         """One listing: it needs the host, the token, and the right to see runs."""
-        listing = self._calls.client.runs.run_service_list_runs
+        where = self._calls.where
         try:
-            self._calls.call(lambda: listing(page_size=1, _request_timeout=CALL, **self._calls.where), "runs")
+            self._calls.call(
+                lambda: self._api.run_service_list_runs(page_size=1, _request_timeout=CALL, **where), "runs"
+            )
         except Absent as error:
             remedy = "Give the address of Kubeflow Pipelines' API in the profile."
             raise SetupError("kubeflow.host", "have the v2beta1 API", self._at.host, remedy) from error
@@ -76,16 +82,15 @@ class KubeflowRuns:
             ),
             service_account=self._at.service_account or None,
         )
-        runs = self._calls.client.runs
 
         def find() -> Any:
-            found = runs.run_service_list_runs(
+            found = self._api.run_service_list_runs(
                 experiment_id=experiment, filter=named(asked.id), sort_by="created_at", _request_timeout=CALL
             )
             return next(iter(found.runs or []), None)
 
         def create() -> Any:
-            return runs.run_service_create_run(run=wanted, _request_timeout=CALL)
+            return self._api.run_service_create_run(run=wanted, _request_timeout=CALL)
 
         there, found = self._calls.ensure(find, create, asked.id, SAME_KEY)
         differs = _differences(there, asked, version)
@@ -99,7 +104,7 @@ class KubeflowRuns:
 
     def _get(self, id: str) -> Any:
         try:
-            return self._calls.call(lambda: self._calls.client.runs.run_service_get_run(id, _request_timeout=CALL), id)
+            return self._calls.call(lambda: self._api.run_service_get_run(id, _request_timeout=CALL), id)
         except Absent as error:
             raise CaseError("RUN", "be one on Kubeflow", id, "See `esteira runs list --on kubeflow`.") from error
 
@@ -118,22 +123,23 @@ class KubeflowRuns:
         return found[:most]
 
     def _page(self, experiment: str, token: str) -> Any:
-        listing = self._calls.client.runs.run_service_list_runs
+        listing = self._api.run_service_list_runs
         order = "created_at desc"
         return listing(experiment_id=experiment, page_token=token, page_size=100, sort_by=order, _request_timeout=CALL)
 
     def _schedules(self, experiment: str) -> dict[str, str]:
         """The display names of the schedules by their ids."""
-        listing = self._calls.client.recurring_runs.recurring_run_service_list_recurring_runs
-        page = self._calls.call(
-            lambda: listing(experiment_id=experiment, page_size=200, _request_timeout=CALL), "recurring runs"
-        )
+
+        def page_of() -> Any:
+            listing = self._calls.client.recurring_runs.recurring_run_service_list_recurring_runs
+            return listing(experiment_id=experiment, page_size=200, _request_timeout=CALL)
+
+        page = self._calls.call(page_of, "recurring runs")
         return {one.recurring_run_id: one.display_name for one in page.recurring_runs or []}
 
     def cancel(self, id: str) -> None:
         if self.get(id).state not in ENDED:
-            stop = self._calls.client.runs.run_service_terminate_run
-            self._calls.call(lambda: stop(id, _request_timeout=CALL), id)
+            self._calls.call(lambda: self._api.run_service_terminate_run(id, _request_timeout=CALL), id)
 
     def retry(self, id: str, key: str) -> Started:  # noqa: ARG002  # the run keeps its own key
         """Within the same run: its failed steps begin again."""
@@ -142,8 +148,7 @@ class KubeflowRuns:
             done = run.state == "done"
             remedy = "Submit it under another --key." if done else "Wait for its end, or cancel it first."
             raise CaseError("RUN", "have failed or been cancelled", run.state, remedy, where=id)
-        again = self._calls.client.runs.run_service_retry_run
-        self._calls.call(lambda: again(id, _request_timeout=CALL), id)
+        self._calls.call(lambda: self._api.run_service_retry_run(id, _request_timeout=CALL), id)
         return Started(self.get(id), found=False)
 
     def _run(self, found: Any, schedule: str = "") -> Run:

@@ -29,7 +29,7 @@ class KubeflowSchedules:
     def __init__(self, at: Kubeflow, connect: Callable[[], Any], *, patience: Patience | None = None) -> None:
         self._at = at
         self._calls = Caller(at, connect, patience=patience)
-        self._runs = KubeflowRuns(at, lambda: self._calls.client, patience=patience)
+        self._runs = KubeflowRuns(at, connect, patience=patience)
 
     @property
     def _api(self) -> Any:
@@ -107,24 +107,29 @@ class KubeflowSchedules:
         return made
 
     def pause(self, existing: Scheduled) -> None:
-        self._change(existing, self._api.recurring_run_service_disable_recurring_run)
+        self._change(
+            existing, lambda id: self._api.recurring_run_service_disable_recurring_run(id, _request_timeout=CALL)
+        )
 
     def resume(self, existing: Scheduled) -> None:
-        self._change(existing, self._api.recurring_run_service_enable_recurring_run)
+        self._change(
+            existing, lambda id: self._api.recurring_run_service_enable_recurring_run(id, _request_timeout=CALL)
+        )
 
-    def _change(self, existing: Scheduled, call: Callable[..., Any]) -> None:
+    def _change(self, existing: Scheduled, call: Callable[[str], Any]) -> None:
         try:
-            self._calls.call(lambda: call(existing.id, _request_timeout=CALL), existing.display_name)
+            self._calls.call(lambda: call(existing.id), existing.display_name)
         except Absent as error:
             name = existing.display_name
             raise CaseError("schedule", "be there", name, "See `esteira schedule list`.") from error
 
     def delete(self, existing: Scheduled) -> None:
-        delete = self._api.recurring_run_service_delete_recurring_run
+        def delete() -> Any:
+            call = self._api.recurring_run_service_delete_recurring_run
+            return call(existing.id, propagation_policy="ORPHAN", _request_timeout=CALL)
+
         try:
-            self._calls.call(
-                lambda: delete(existing.id, propagation_policy="ORPHAN", _request_timeout=CALL), existing.display_name
-            )
+            self._calls.call(delete, existing.display_name)
         except Absent:
             return  # an answer that was lost had said so
 
