@@ -49,7 +49,7 @@ def promote(
     ArtifactError
         The version is not registered, or its model or bundle is gone or altered.
     ConflictError
-        The pointer has moved since `seen`, or somebody else moved it meanwhile.
+        The pointer has moved since `seen`, or somebody else moved it meanwhile: nothing is left ready for it.
     RunError
         The version never became ready to serve; what was live keeps all of the traffic.
     """
@@ -197,8 +197,22 @@ def _kept(ports: Ports, before: Pointer, done: str, dry_run: bool) -> Change:
 def _moved(ports: Ports, before: Pointer, after: Pointer, done: str, dry_run: bool) -> Change:
     if dry_run:
         return Change(before, after, False, done)
-    stored = ports.endpoints.change(after)
+    try:
+        stored = ports.endpoints.change(after)
+    except ConflictError as error:
+        if not (left := _left(ports, before.case)):
+            raise
+        remedy = f"{error.remedy} What was made ready is taken away by the next command: {left}"
+        raise ConflictError(error.name, error.rule, error.value, remedy, where=error.where) from error
     return Change(before, stored, True, done, _projected(ports, stored))
+
+
+def _left(ports: Ports, case: str) -> str:
+    """Takes away what was made ready for a commit that was lost: without traffic it only costs. Why it could not."""
+    try:
+        return _projected(ports, ports.endpoints.pointer(case))
+    except (EsteiraError, OSError) as error:
+        return str(error)
 
 
 def _projected(ports: Ports, pointer: Pointer) -> str:

@@ -251,7 +251,10 @@ def test_a_change_between_reading_and_commit_is_a_conflict(
     monkeypatch.setattr(PointerEndpoints, "change", late)
     with pytest.raises(ConflictError, match="'pointer' must be at generation 1"):
         CALLS[call](here.ports)
-    assert here.ports.endpoints.pointer(NAME).why == "somebody was faster"
+    now = here.ports.endpoints.pointer(NAME)
+    assert now.why == "somebody was faster"
+    followed = {alias for alias in ("champion", "previous", "challenger") if getattr(now, alias)}
+    assert set(aliases(here)) == followed
 
 
 def test_a_registry_that_cannot_follow_is_told_after_the_commit_and_follows_with_the_next_call(
