@@ -100,7 +100,7 @@ golden: setup data $(VENVS)/dev/.stamp .tools/pytest/.stamp ## what the tests co
 docs: $(VENVS)/dev/.stamp ## the generated pages: docs/case.md, docs/profile.md, docs/cli.md, parts of the README
 	$(VENVS)/dev/bin/python -m pipelines.docs
 
-bench: setup data $(VENVS)/dev/.stamp ## every benchmark but the soak; tables here, JSON in benchmarks/out/
+bench: run $(VENVS)/dev/.stamp ## every benchmark but the soak, after a batch run whose model some ask; tables here, JSON in benchmarks/out/
 	for script in $(filter-out benchmarks/soak.py,$(wildcard benchmarks/*.py)); do \
 	  PYTHONPATH=$(CURDIR)/benchmarks $(VENVS)/dev/bin/python $$script; done
 

@@ -3,9 +3,10 @@
     python benchmarks/serving.py [--rounds 5] [--seconds 5] [--connections 8]
 
 A scaler and a logistic regression over four numbers, one row a request. Ours scores it as ONNX behind validation, the
-token and the inference log; the rivals score the same fitted pipeline, without any of these. wrk (of the
-distribution's packages) asks over keep-alive connections, from the same machine. After a warm-up the servers take
-turns, one at a time under load while the others idle; the table shows medians over the rounds.
+token and the inference log; the rivals score the same fitted pipeline, without any of these. A fourth is our own server
+with uvicorn's HTTP in the place of its own, everything else the same. wrk (of the distribution's packages) asks over
+keep-alive connections, from the same machine. After a warm-up the servers take turns, one at a time under load while
+the others idle; the table shows medians over the rounds.
 
 Then ours alone, with as many connections as its queue holds, and twice as many: what it refuses, it must refuse at
 once, and what it accepts answer in time.
@@ -96,8 +97,8 @@ def medians(found: Sequence[Found]) -> Found:
 def measure(folder: Path, arguments: argparse.Namespace) -> None:
     trained = Trained(folder)
     pipeline = trained.pipeline()
-    own = servers.ours(trained)
-    rivals = [servers.mlserver(folder / "mlserver", pipeline), servers.mlflow(folder / "mlflow", pipeline)]
+    own, asgi = servers.ours(trained), servers.by_asgi(trained)
+    rivals = [asgi, servers.mlserver(folder / "mlserver", pipeline), servers.mlflow(folder / "mlflow", pipeline)]
     with ExitStack() as stack:
         contenders = [
             (server, stack.enter_context(servers.running(server, folder / f"{server.name}.log")))
@@ -113,7 +114,7 @@ def measure(folder: Path, arguments: argparse.Namespace) -> None:
 
 def show(found: dict[str, list[Found]], more: Found) -> None:
     middle = {name: medians(each) for name, each in found.items()}
-    own, mlserver, mlflow = (middle[name] for name in ("esteira", "MLServer", "MLflow"))
+    own, asgi, mlserver, mlflow = (middle[n] for n in ("esteira", "esteira on uvicorn", "MLServer", "MLflow"))
     table = [
         [name, *(each[key] for key in ("rate", "p50", "p99", "cpu", "errors")), own["rate"] / each["rate"]]
         for name, each in middle.items()
@@ -124,6 +125,8 @@ def show(found: dict[str, list[Found]], more: Found) -> None:
         "of MLServer's p99 (target: 0.2)": own["p99"] / mlserver["p99"],
         "times MLflow's requests/s (target: 12)": own["rate"] / mlflow["rate"],
         "of MLflow's p99": own["p99"] / mlflow["p99"],
+        "times its own requests/s on uvicorn": own["rate"] / asgi["rate"],
+        "of its own p99 on uvicorn": own["p99"] / asgi["p99"],
     }
     rounds = {name: [round(each["rate"]) for each in rates] for name, rates in found.items()}
     report("serving", columns, table, ratios | more | {"requests/s by round": rounds})
@@ -148,7 +151,8 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=8)
     arguments = parser.parse_args()
     if shutil.which("wrk") is None:
-        sys.exit("'wrk' must be installed. Install it with the system's packages: apt-get install wrk.")
+        print("serving: skipped without 'wrk', which the system's packages have: apt-get install wrk")
+        return
     with tempfile.TemporaryDirectory() as temporary:
         measure(Path(temporary), arguments)
 

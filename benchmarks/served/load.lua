@@ -1,21 +1,29 @@
--- wrk's script: POSTs the lines of the file LOAD_BODIES in turn, each with an id of its own; prints one line of JSON.
--- With LOAD_EACH=1 it also tells the accepted (200) from the refused (503), by the id that the answer repeats.
-local bodies, sent = {}, 0
-for line in io.lines(os.getenv("LOAD_BODIES")) do bodies[#bodies + 1] = line end
-local token = os.getenv("LOAD_TOKEN")
+-- wrk's script: POSTs the lines of the file LOAD_BODIES in turn, as requests made before the load begins: what wrk computes
+-- is taken from the server beside it. Prints one line of JSON. With LOAD_EACH=1 each has an id of its own, and the accepted
+-- (200) are told from the refused (503) by the id that the answer repeats.
+local token, each = os.getenv("LOAD_TOKEN"), os.getenv("LOAD_EACH")
 local headers = {["Content-Type"] = "application/json", ["Authorization"] = token and ("Bearer " .. token)}
+local bodies, made, sent = {}, {}, 0
 local thread_of_load
 
 function setup(thread) thread_of_load = thread end
 
+function init()
+  for line in io.lines(os.getenv("LOAD_BODIES")) do
+    bodies[#bodies + 1] = line
+    made[#made + 1] = wrk.format("POST", nil, headers, line)
+  end
+end
+
 function request()
   sent = sent + 1
+  if not each then return made[sent % #made + 1] end
   headers["X-Request-Id"] = tostring(sent)
-  if started then started[sent] = now() end
+  started[sent] = now()
   return wrk.format("POST", nil, headers, bodies[sent % #bodies + 1])
 end
 
-if os.getenv("LOAD_EACH") then
+if each then
   local ffi = require("ffi")
   ffi.cdef("typedef struct { long sec; long nsec; } moment; int clock_gettime(int, moment *);")
   local moment = ffi.new("moment")

@@ -72,6 +72,12 @@ def ours(trained: Trained) -> Server:
     )
 
 
+def by_asgi(trained: Trained) -> Server:
+    """The same application behind uvicorn: `rivals/asgi.py`, in the environment that has it."""
+    command = [sys.executable, str(REPOSITORY / "benchmarks" / "rivals" / "asgi.py")]
+    return replace(ours(trained), name="esteira on uvicorn", command=command)
+
+
 def by_open_inference(server: Server) -> Server:
     """Our server, asked by the protocol that MLServer speaks: a tensor per input."""
 
