@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.adapters.ports import Tables
+from components.adapters.ports import Bounds, Tables
 from components.core.arrow import ARROW
 from components.core.errors import DataError
 
@@ -16,15 +17,22 @@ _TICK = 1.0
 
 
 class Changes:
-    """The windows of a table that were written since the last look, none that lay untouched since a moment."""
+    """The windows of a table that were written since the last look, none that lay untouched since a moment.
 
-    def __init__(self, tables: Tables, table: str, since: float) -> None:
+    Parameters
+    ----------
+    by
+        The column of times of whose rows none from before that moment matters.
+    """
+
+    def __init__(self, tables: Tables, table: str, since: float, *, by: str | None = None) -> None:
         self._tables, self._table, self._since = tables, table, since
+        self._bounds = Bounds(by, math.floor(since * 1e6)) if by is not None else None
         self._seen: dict[str, str] = {}
 
     def windows(self) -> list[str]:
         """Sorted. What is written while somebody reads comes again with the next look."""
-        written = self._tables.written(self._table)
+        written = self._tables.written(self._table, self._bounds)
         changed = [w for w, state in written.items() if self._seen.get(w) != state.token]
         self._seen = {w: state.token for w, state in written.items()}
         return [w for w in changed if written[w].at >= self._since - _TICK]

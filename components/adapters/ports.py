@@ -104,6 +104,11 @@ class Written:
 class Tables(Protocol):
     """Named tables, written a window at a time: writing the same window again replaces it."""
 
+    @property
+    def pause(self) -> float:
+        """Seconds that whoever watches a table should leave between two looks: where each is billed, more than none."""
+        ...
+
     def replace(self, table: str, window: str, rows: pa.Table, *, after: str | None = None) -> None:
         """Writes the window whole.
 
@@ -125,8 +130,11 @@ class Tables(Protocol):
         """The windows written so far, sorted."""
         ...
 
-    def written(self, table: str) -> dict[str, Written]:
-        """The same windows, sorted, each with its last writing: what has changed is known without reading it."""
+    def written(self, table: str, bounds: Bounds | None = None) -> dict[str, Written]:
+        """The same windows, sorted, each with its last writing: what has changed is known without reading it.
+
+        Of what was appended, rows outside the bounds may count for nothing, which makes a look cheaper.
+        """
         ...
 
     def read(self, table: str, *, window: str | None = None, columns: Sequence[str] | None = None) -> pa.Table:

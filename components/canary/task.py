@@ -23,7 +23,7 @@ from components.core.canary import Verdict
 from components.core.errors import ArtifactError, CaseError, ConflictError
 
 INTERVAL = 1.0
-"""Seconds between two readings of the log."""
+"""Seconds between two readings of the log at least."""
 
 
 def run(launch: step.Launch, *, version: str, canary: str, champion: str = "") -> step.Result:  # noqa: ARG001
@@ -81,7 +81,7 @@ def _observed(context: step.Context, start: Pointer) -> tuple[Verdict | None, Wa
     course = Course(watch, asked, context.say)
     context.say(f"version {start.challenger} has {start.split} % of the traffic, version {start.champion} the rest")
     verdict: Verdict | None = None
-    for seconds in _moments(start.at):
+    for seconds in _moments(start.at, max(INTERVAL, context.ports.tables.pause)):
         verdict = course.look(seconds)
         if _still(context, start) is None:
             verdict = None
@@ -116,12 +116,12 @@ def _rivals(pointer: Pointer) -> tuple[int | None, int | None]:
     return pointer.champion, pointer.challenger
 
 
-def _moments(start: float) -> Iterator[float]:
+def _moments(start: float, interval: float) -> Iterator[float]:
     """Seconds since the start, once per interval."""
     while True:
         now = time.time()
         yield now - start
-        time.sleep(max(0.0, now + INTERVAL - time.time()))
+        time.sleep(max(0.0, now + interval - time.time()))
 
 
 def _acted(context: step.Context, start: Pointer, verdict: Verdict | None, watched: Watched) -> Findings:

@@ -44,7 +44,7 @@ class Watch:
         models = [live.scorer.model for live in versions]
         self._inputs = cast(dict[str, ColumnType], dict(models[CHAMPION].inputs))
         self._intake = Intake(ports.blobs, ports.tables, case.name, live_table.types(case, models))
-        self._live = Changes(ports.tables, inference.table(case.name), since)
+        self._live = Changes(ports.tables, inference.table(case.name), since, by="_at")
         self._labels = Labels(ports.tables, case.name, asked.quality) if asked.quality else None
         self._windows: dict[str, tuple[Requests, Requests]] = {}
         self._complete: set[str] = set()

@@ -64,7 +64,7 @@ def test_it_is_promoted_by_segments_that_came_one_by_one_without_a_load_job(
 ) -> None:
     canary.begin()
 
-    def moments(start: float) -> Iterator[float]:
+    def moments(start: float, interval: float) -> Iterator[float]:
         for second in range(3):
             canary.serve(Traffic(1, count=40), Traffic(2, count=40))
             yield float(second)

@@ -15,6 +15,7 @@ import pytest
 
 from components.adapters import live_table, release
 from components.adapters.local.endpoints import PointerEndpoints
+from components.adapters.local.tables import ParquetTables
 from components.adapters.ports import Pointer
 from components.canary import course, task, watch
 from components.core import artifacts
@@ -42,7 +43,7 @@ def reason(canary: Canary) -> str:
 def at(monkeypatch: pytest.MonkeyPatch, *steps: Callable[[], object]) -> None:
     """A clock that ticks once before each step's doing, and then stands past the deadline."""
 
-    def moments(start: float) -> Iterator[float]:
+    def moments(start: float, interval: float) -> Iterator[float]:
         for second, step in enumerate(steps):
             yield float(second)
             step()
@@ -116,6 +117,36 @@ def test_after_the_deadline_a_backlog_is_read_to_its_end(make: Make, monkeypatch
     at(monkeypatch)
     canary.run()
     assert canary.found()["counts"]["challenger"]["requests"] == 70
+
+
+def test_it_looks_no_more_often_than_the_tables_want(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Clock:
+        now = 100.0
+
+        def time(self) -> float:
+            return self.now
+
+        def sleep(self, seconds: float) -> None:
+            self.now += seconds
+
+    monkeypatch.setattr(task, "time", Clock())
+    moments = task._moments(90.0, 10.0)
+    assert [next(moments) for _ in range(3)] == [10.0, 20.0, 30.0]
+
+
+def test_the_wait_between_two_looks_is_the_tables(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[float] = []
+
+    def moments(start: float, interval: float) -> Iterator[float]:
+        asked.append(interval)
+        yield 1e6
+
+    monkeypatch.setattr(task, "_moments", moments)
+    monkeypatch.setattr(ParquetTables, "pause", 7.0)
+    canary = make()
+    canary.begin()
+    canary.run()
+    assert asked == [7.0]
 
 
 def test_a_backlog_that_takes_too_long_is_left_and_told(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:

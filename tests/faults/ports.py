@@ -127,6 +127,8 @@ class _Counted:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._port, name)
+        if not callable(method):
+            return method
 
         def call(*given: Any, **named: Any) -> Any:
             answer = self._fault.call(method, *given, **named)

@@ -36,14 +36,16 @@ class Dataset:
         project.dataset.
     deadline
         Seconds that a call is tried again while the service is busy or away, with jitter.
+    most
+        Bytes that one statement may be billed for.
     """
 
-    def __init__(self, at: str, deadline: float) -> None:
+    def __init__(self, at: str, deadline: float, most: int = MOST_BYTES) -> None:
         found = _AT.fullmatch(at)
         if not found:
             raise CaseError("tables.at", "be project.dataset", at, "Write both into the profile.", where="profile")
         self.at, self.project, self._dataset = at, found["project"], found["dataset"]
-        self.deadline = deadline
+        self.deadline, self.most = deadline, most
 
     @contextmanager
     def translated(self, table: str = "") -> Iterator[None]:
@@ -107,11 +109,15 @@ class Dataset:
 
     def short(self, text: str) -> list[Any]:
         """The few rows of a small query, in one request."""
-        return list(self.client.query_and_wait(text, location=self.location, job_retry=None, retry=self.calls["retry"]))
+        from google.cloud.bigquery import QueryJobConfig
+
+        config = QueryJobConfig(maximum_bytes_billed=self.most)
+        asked = {"location": self.location, "job_retry": None, "retry": self.calls["retry"]}
+        return list(self.client.query_and_wait(text, job_config=config, **asked))
 
     def change(self, text: str, **values: Any) -> None:
         """A statement that changes something, done."""
-        self.done(self.query(text, values))
+        self.done(self.query(text, values, maximum_bytes_billed=self.most))
 
     def done(self, job: Any) -> Any:
         """A job's result, waited for."""

@@ -76,6 +76,9 @@ def translation(error: Exception, service: Service, where: str) -> EsteiraError:
         return SetupError(service.api, "be enabled in the project", text, remedy, where=where)
     if isinstance(error, exceptions.TooManyRequests) or reasons & _QUOTA:
         return RunError(service.name, "have quota left for the request", text, service.quota, where=where)
+    if reasons & BILLED:
+        remedy = "Raise bigquery.maximum_bytes_billed in the profile."
+        return DataError(service.name, "bill no more than the profile allows", text, remedy, where=where)
     if isinstance(error, exceptions.Forbidden):
         remedy = f"Give the account {service.roles}."
         return SetupError(service.name, "be open to this account", text, remedy, where=where)

@@ -131,9 +131,12 @@ def laid_out(
 
 
 def partition(schema: pa.Schema) -> str | None:
-    """The column by whose days the table is partitioned: the event time, where there is one."""
-    names = [field.name for field in schema if field.name == EVENT_TIME and pa.types.is_timestamp(field.type)]
-    return names[0] if names else None
+    """The column by whose days the table is partitioned: when it was predicted or else the event time, if any.
+
+    Of what servers predict nobody knows an event time, and who watches asks for what was predicted lately.
+    """
+    times = {field.name for field in schema if pa.types.is_timestamp(field.type)}
+    return next((name for name in ("_at", EVENT_TIME) if name in times), None)
 
 
 def in_sql(field: Any) -> str:

@@ -26,12 +26,14 @@ from components.adapters.gcp.views import Views, view_name
 from components.adapters.gcp.writings import STATE, Last, Writings, new_token, state_table
 from components.adapters.names import checked_table, checked_window, is_table
 from components.adapters.patience import Patience
-from components.adapters.ports import Written
+from components.adapters.ports import Bounds, Written
 from components.core.errors import ConflictError, DataError, EsteiraError
 
 DEADLINE = 120.0
 _DAY = 86_400.0
 _ATTEMPTS = 10
+_PAUSE = 10.0
+"""Seconds between two looks: each is billed for 10 MB of both tables at least."""
 _log = logging.getLogger(__name__)
 
 
@@ -39,8 +41,12 @@ class CloudTables:
     """Implements `ports.Tables` over project.dataset, in the dataset's own location."""
 
     def __init__(self, at: str, *, deadline: float = DEADLINE, most_bytes: int = MOST_BYTES) -> None:
-        self._dataset, self._most = Dataset(at, deadline), most_bytes
+        self._dataset = Dataset(at, deadline, most_bytes)
         self._views, self._appends = Views(self._dataset), dict[str, Appends]()
+
+    @property
+    def pause(self) -> float:
+        return 0.0 if emulated(BIGQUERY_EMULATOR) else _PAUSE  # an emulator bills nobody
 
     def replace(self, table: str, window: str, rows: pa.Table, *, after: str | None = None) -> None:
         checked_window(window, table)
@@ -50,7 +56,9 @@ class CloudTables:
         with self._dataset.translated(table):
             assert self._dataset.location  # or it says that there is no dataset
             table_schema.check(rows.schema, table)
-            sent = self._send(self._target(table, rows.schema), window, rows)
+            target = self._target(table, rows.schema)
+            sent = self._send(target, window, rows)
+            self._views.show(table, target.schema)
         while True:
             before = writings.last().get(window, Last()).token if after is None else after.partition("+")[0]
             found = writings.commit(window, sent[-1], rows.num_rows, before)
@@ -75,6 +83,7 @@ class CloudTables:
             if table_schema.missing(appends.target.schema, rows.schema, table):
                 appends.target = self._target(table, rows.schema)
             appends.send(window, rows, key)
+            self._views.show(table, appends.target.schema)  # the rows are there: a stream's first ones wait for no view
 
     def _send(self, target: Any, window: str, rows: pa.Table) -> list[str]:
         """Loads the rows; the tokens with which they were sent. Those with the last are there."""
@@ -105,8 +114,8 @@ class CloudTables:
     def windows(self, table: str) -> list[str]:
         return list(self.written(table))
 
-    def written(self, table: str) -> dict[str, Written]:
-        found = Writings(self._dataset, checked_table(table)).committed()
+    def written(self, table: str, bounds: Bounds | None = None) -> dict[str, Written]:
+        found = Writings(self._dataset, checked_table(table)).committed(bounds)
         return {window: Written(last.at, last.token + last.appended) for window, last in found.items()}
 
     def read(self, table: str, *, window: str | None = None, columns: Sequence[str] | None = None) -> pa.Table:
@@ -158,7 +167,7 @@ class CloudTables:
             try:
                 if not self._affordable(whole, values):
                     raise sql.not_one_select(asked)
-                job = self._dataset.query(whole, values, maximum_bytes_billed=self._most)
+                job = self._dataset.query(whole, values, maximum_bytes_billed=self._dataset.most)
                 fast = not emulated(BIGQUERY_EMULATOR)
                 return self._dataset.done(job).to_arrow(create_bqstorage_client=fast)
             except (BadRequest, NotFound) as error:
@@ -170,9 +179,9 @@ class CloudTables:
         dry = self._dataset.query(text, values, dry_run=True)
         size = int(dry.total_bytes_processed or 0)
         _log.info("the query reads %d bytes of %s", size, self._dataset.at)
-        if size > self._most:
+        if size > self._dataset.most:
             remedy = "Name fewer columns, or windows by their days."
-            raise DataError("sql", f"read at most {self._most} bytes", size, remedy, where=self._dataset.at)
+            raise DataError("sql", f"read at most {self._dataset.most} bytes", size, remedy, where=self._dataset.at)
         return bool(dry.statement_type == "SELECT")
 
     def _tables(self) -> list[str]:
@@ -180,7 +189,7 @@ class CloudTables:
         return sorted(name for name in names if is_table(name) and state_table(name) in names)
 
     def _target(self, table: str, schema: pa.Schema) -> Any:
-        """The table as BigQuery has it, made or widened for `schema`, with its view."""
+        """The table as BigQuery has it, made or widened for `schema`."""
         from google.api_core.exceptions import NotFound
 
         try:
@@ -191,7 +200,6 @@ class CloudTables:
         if lacking := table_schema.missing(target.schema, schema, table):
             self._widen(table, lacking)
             target = self._dataset.get(table)
-        self._views.show(table, target.schema)
         return target
 
     def _make(self, table: str, schema: pa.Schema) -> None:

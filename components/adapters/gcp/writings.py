@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from components.adapters.gcp.bigquery import Dataset
 from components.adapters.gcp.table_schema import ROW, TOKEN, WINDOW
+from components.adapters.ports import Bounds
 from components.core.errors import ConflictError, EsteiraError
 
 STATE = pa.schema(
@@ -74,22 +75,24 @@ class Writings:
                 return {}
         return {name: Last(token, at.timestamp(), count) for name, token, at, count in found}
 
-    def committed(self) -> dict[str, Last]:
-        """The windows that have rows or were written without, sorted."""
+    def committed(self, bounds: Bounds | None = None) -> dict[str, Last]:
+        """The windows that have rows or were written without, sorted; of appended rows those in the bounds count."""
         last = self.last()
         found = {window: one for window, one in last.items() if one.token and window != GROWS}
         if GROWS in last:
-            for window, token, rows, newest in self._appended():
+            for window, token, rows, newest in self._appended(bounds):
                 base = found.get(window, Last())
                 if token == base.token:
                     found[window] = replace(base, at=max(base.at, newest / 1e9), appended=f"+{newest}-{rows}")
         return dict(sorted(found.items()))
 
-    def _appended(self) -> list[tuple[str, str, int, int]]:
+    def _appended(self, bounds: Bounds | None) -> list[tuple[str, str, int, int]]:
         """Of each window, by the token that they bear: how many rows were appended, and the last one's place."""
+        # Constants, so that BigQuery reads the days' partitions alone where the table is partitioned by the column.
+        within = f"AND {bounds.column} >= TIMESTAMP_MICROS({bounds.start}) " if bounds is not None else ""
         text = (
             f"SELECT {WINDOW}, {TOKEN}, COUNT(*), MAX({ROW}) FROM {self._dataset.name(self._table)} "  # noqa: S608  # as below
-            f"WHERE {ROW} >= {APPENDED} GROUP BY {WINDOW}, {TOKEN}"
+            f"WHERE {ROW} >= {APPENDED} {within}GROUP BY {WINDOW}, {TOKEN}"
         )
         with self._dataset.translated(self._table):
             return [tuple(row) for row in self._dataset.short(text)]

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from components.adapters.latest import latest
 from components.adapters.names import checked_table, checked_window, is_table
-from components.adapters.ports import Written
+from components.adapters.ports import Bounds, Written
 from components.core.artifacts import atomic_write
 from components.core.errors import ConflictError, DataError
 from components.core.shards import parquet_bytes
@@ -27,6 +27,8 @@ MEMORY = "1GB"
 
 class ParquetTables:
     """Implements `ports.Tables` under one folder."""
+
+    pause = 0.0
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -60,7 +62,7 @@ class ParquetTables:
     def windows(self, table: str) -> list[str]:
         return [path.stem for path in self._files(table)]
 
-    def written(self, table: str) -> dict[str, Written]:
+    def written(self, table: str, bounds: Bounds | None = None) -> dict[str, Written]:  # noqa: ARG002  # a look is cheap
         return {path.stem: _written(path) for path in self._files(table)}
 
     def read(self, table: str, *, window: str | None = None, columns: Sequence[str] | None = None) -> pa.Table:

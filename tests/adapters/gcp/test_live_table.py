@@ -40,6 +40,21 @@ def test_segments_cost_no_load_job_and_who_watches_sees_the_windows_that_grew(he
     assert bigquery.count("^(PUT|POST) /upload/") == 0
 
 
+def test_a_look_asks_for_what_was_predicted_since_and_nothing_before(here: Here, bigquery: Proxy) -> None:
+    here.write("a", 1, "a1")  # predicted at 101 seconds since 1970
+    here.write("a", 17, "a17")
+    here.collect()
+    watching = Changes(here.tables, TABLE, since=110.5, by="_at")
+    bigquery.seen.clear()
+    assert watching.windows() == ["server-a-00000017+16"]
+    [asked] = (request for request in bigquery.seen if "COUNT(*)" in request)
+    assert "AND _at >= TIMESTAMP_MICROS(110500000) GROUP BY" in asked
+    here.write("a", 2, "a2")
+    here.write("a", 18, "a18")
+    here.collect()
+    assert watching.windows() == ["server-a-00000017+16"]
+
+
 @pytest.mark.slow
 def test_rows_whose_mark_was_lost_come_again_and_count_once(here: Here) -> None:
     here.write("a", 1, "p", "q")

@@ -12,7 +12,7 @@ import pytest
 from google.api_core import exceptions
 
 from components.adapters.gcp import sql
-from components.adapters.gcp.clients import bigquery_client
+from components.adapters.gcp.clients import BIGQUERY_EMULATOR, bigquery_client
 from components.adapters.gcp.tables import CloudTables
 from components.core.errors import CaseError, ConflictError, DataError, RunError, SetupError
 from tests.adapters.gcp.proxy import FOREVER, Proxy, google_error
@@ -286,6 +286,12 @@ def test_a_table_is_partitioned_by_the_day_of_its_events_and_clustered(tables, d
     assert made.clustering_fields == ["_window", "_token"]
 
 
+def test_what_was_predicted_is_partitioned_by_the_day_of_that(tables, dataset):
+    times = pa.array([], pa.timestamp("us", "UTC"))
+    tables.replace("live_x", "w", pa.table({"_event_time": times, "_at": times}))
+    assert bigquery_client("esteira").get_table(f"{dataset}.live_x").time_partitioning.field == "_at"
+
+
 def test_a_query_is_asked_dry_first_and_then_billed_within_its_limit(bigquery, dataset):
     tables = CloudTables(dataset, most_bytes=1000)
     tables.replace("scores", "w", rows(1))
@@ -294,6 +300,36 @@ def test_a_query_is_asked_dry_first_and_then_billed_within_its_limit(bigquery, d
     asked = [request for request in bigquery.seen if "EXCEPT" in request]
     assert ['"dryRun": true' in request for request in asked] == [True, False]
     assert '"maximumBytesBilled": "1000"' in asked[1]
+
+
+def test_each_statement_of_our_own_is_billed_within_the_limit(bigquery, dataset):
+    tables = CloudTables(dataset, most_bytes=1000)
+    tables.replace("scores", "w", rows(1))
+    tables.append("scores", "w", rows(2), key="number")
+    tables.replace("scores", "w", rows(3), after=tables.written("scores")["w"].token)
+    asked = [request for request in bigquery.seen if re.search("^POST (?!/upload).*/(jobs|queries)", request)]
+    kinds = ("SELECT", "INSERT", "UPDATE", "DELETE")
+    assert all(any(f'"query": "{kind}' in request for request in asked) for kind in kinds)
+    limited = [request for request in asked if '"maximumBytesBilled": "1000"' in request]
+    assert [request for request in asked if request not in limited and "CREATE OR REPLACE VIEW" not in request] == []
+
+
+def test_a_look_that_is_billed_too_much_names_the_key(bigquery, dataset, tables):
+    tables.replace("scores", "w", rows(1))
+    text = "Query exceeded limit for bytes billed: 1000. 10485760 or higher required."
+    bigquery.fail("^POST .*/queries", "answer", **google_error(400, "bytesBilledLimitExceeded", text))
+    with pytest.raises(DataError) as caught:
+        tables.written("scores")
+    assert str(caught.value) == (
+        f"{dataset}.scores: 'BigQuery' must bill no more than the profile allows. Got '{text}'. "
+        "Raise bigquery.maximum_bytes_billed in the profile."
+    )
+
+
+def test_who_watches_looks_less_often_where_each_look_is_billed(dataset, tables, monkeypatch):
+    assert tables.pause == 0.0
+    monkeypatch.delenv(BIGQUERY_EMULATOR)
+    assert tables.pause == 10.0
 
 
 def test_a_query_that_would_read_too_much_is_not_run(bigquery, dataset):

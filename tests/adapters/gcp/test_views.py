@@ -81,6 +81,13 @@ def test_it_is_made_with_the_table_and_again_for_a_column_only(bigquery, dataset
     assert (view.table_type, [field.name for field in view.schema]) == ("VIEW", ["number", "text"])
 
 
+def test_a_streams_first_rows_are_there_before_the_view_is_looked_for(bigquery, tables):
+    found = []
+    bigquery.fail(LOOK, "alter", then=lambda: found.append(tables.read("scores")))
+    tables.append("scores", "w", rows(1), key="number")
+    assert found == [rows(1)]
+
+
 def test_the_table_says_where_the_rows_that_count_are(dataset, tables):
     tables.replace("scores", "w", rows(1))
     told = "As stored, with rows that count no more: rows_scores shows those that do."
