@@ -256,6 +256,18 @@ def test_an_upload_that_was_never_answered_keeps_everybody_out_until_the_lease_e
     assert here.register("a").version == 1
 
 
+def test_a_task_that_is_told_to_end_while_vertex_copies_the_model_leaves_its_upload_to_the_next(here, monkeypatch):
+    def told(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    here.service.upload_looks = 5
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Caller, "finish", told)
+        here.register("a")
+    assert here.register("a").version == 1
+    assert here.server.called(UPLOAD) == 1
+
+
 @pytest.mark.parametrize("status", [400, 403, 429])
 def test_an_upload_that_was_refused_lets_the_next_one_in_at_once(here, status):
     here.server.faults.append(Fault(UPLOAD, status, times=10**6))
@@ -320,6 +332,9 @@ def test_an_artifact_that_is_not_there_is_told_as_such_and_not_asked_for_again(h
     assert str(error).startswith(f"{address}: 'model' must be where Vertex finds it. Got 'Nothing under gs://esteira/")
     assert error.remedy == ("Restore it, or train it again; Vertex's service agent needs roles/storage.objectViewer.")
     assert here.server.called(UPLOAD) == 1
+    blobs = CloudFiles(here.root / "blobs")
+    [lease] = [name for name in blobs.names("registry/") if name.endswith(".lease")]
+    assert Lease(blobs, lease, 1.0).take()  # nothing is under way
 
 
 def refusing(told: str) -> Callable[..., Any]:

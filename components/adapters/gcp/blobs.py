@@ -117,12 +117,18 @@ class CloudBlobs:
         if isinstance(error, RetryError):
             raise error
         if current == generation:  # nobody was first: whoever reads it again and repeats would do so for ever
-            remedy = "Mend what it names, such as a policy of the bucket or a folder that is being renamed."
             if isinstance(error, NotFound):  # the bucket is there
                 remedy = "Run it again: the service has forgotten what was sent of it."
-            raise RunError(name, "be taken by Cloud Storage", errors.said(error), remedy, where=self._where) from error
+                rule = "be taken by Cloud Storage"
+                raise RunError(name, rule, errors.said(error), remedy, where=self._where) from error
+            raise self._not_taken(name, "be taken by Cloud Storage", error) from error
         remedy = "Somebody wrote it first: read it again and decide anew."
         raise ConflictError(name, f"be at generation {generation}", current, remedy) from error
+
+    def _not_taken(self, name: str, rule: str, error: Exception) -> RunError:
+        """Refused although nobody was first."""
+        remedy = "Mend what it names, such as a policy of the bucket or a folder that is being renamed."
+        return RunError(name, rule, errors.said(error), remedy, where=self._where)
 
     def exists(self, name: str) -> bool:
         return self._state(name)[0] != 0
@@ -140,8 +146,9 @@ class CloudBlobs:
         return sorted(name for name in names if not name.endswith("/"))  # the console's empty folders
 
     def delete(self, name: str) -> None:
-        from google.api_core.exceptions import NotFound, PreconditionFailed
+        from google.api_core.exceptions import Conflict, NotFound, PreconditionFailed
 
+        refused = 0
         while generation := self._state(name)[0]:
             failed: list[Exception] = []
             with self._translated():
@@ -149,9 +156,12 @@ class CloudBlobs:
                     self._blob(name).delete(if_generation_match=generation, timeout=CALL, retry=self._retry(failed))
                 except NotFound:
                     return
-                except PreconditionFailed:
+                except (PreconditionFailed, Conflict) as error:
+                    if generation == refused:  # nobody has written in between
+                        raise self._not_taken(name, "be deleted by Cloud Storage", error) from error
                     if failed:  # it was deleted, the answer lost, and somebody has written since
                         return
+                    refused = generation
 
     def _state(self, name: str) -> tuple[int, str]:
         """Generation and mark of what is there; 0 and none for nothing."""

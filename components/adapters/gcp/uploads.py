@@ -25,12 +25,15 @@ class Uploads:
         self._calls, self._name, self._settle = calls, model, settle
         self._lost = False
         """Whether an upload may be under way of which no answer came."""
+        self._operation: Any = None
+        """The last one that was answered: the service copies the model."""
 
     def make(self, asked: Mapping[str, Any], find: Callable[[], Any | None], lease: Lease) -> Any:
         """Vertex's version of what is asked for: aiplatform_v1's Model as a mapping.
 
         `find` gives the version once it is there; the lease keeps everybody else from uploading it. It is kept to its
-        end where no answer came: whoever runs it again looks for the version until then.
+        end where an upload may be under way, as no answer came, or a signal: whoever runs it again looks for the
+        version until then.
 
         Raises
         ------
@@ -43,11 +46,11 @@ class Uploads:
         """
         try:
             return self._make(asked, find, lease)
-        except EsteiraError as error:
-            if not self._lost:
+        except BaseException as error:
+            if not (self._lost or (self._operation is not None and not self._operation.operation.done)):
                 raise
             lease.keep()
-            if not isinstance(error, RunError):  # it says itself what is to be done
+            if not self._lost or not isinstance(error, RunError):  # it says itself what is to be done
                 raise
             told = error.value if error.__cause__ else "no answer"
             remedy = f"It may come all the same: run it again, which looks for it for {max(lease.left, 0):.0f} s first."
@@ -114,7 +117,7 @@ class Uploads:
             if isinstance(error, NotFound) and not there and not self._served():
                 raise no_service(self._calls.at, words(error)) from error
             raise
-        self._lost = False
+        self._lost, self._operation = False, operation
         return operation
 
     def _served(self) -> bool:

@@ -89,6 +89,18 @@ def test_a_write_that_is_refused_although_nobody_was_first_is_told_and_not_repea
     assert gcs.count(UPLOAD) == 1
 
 
+@pytest.mark.parametrize(("status", "reason"), [(409, "conflict"), (412, "orgPolicyConstraintFailed")])
+def test_a_deletion_that_is_refused_although_nobody_has_written_is_told(gcs, blobs, status, reason):
+    blobs.write("a", b"1")
+    gcs.fail("DELETE", "answer", times=FOREVER, **google_error(status, reason, "The folder is being renamed."))
+    with pytest.raises(RunError) as caught:
+        blobs.delete("a")
+    assert str(caught.value).startswith(
+        "gs://esteira: 'a' must be deleted by Cloud Storage. Got 'The folder is being renamed.'."
+    )
+    assert gcs.count("DELETE") == 2
+
+
 def test_half_of_an_upload_is_nothing_and_is_sent_again(gcs, blobs, hasty):
     data = random.Random(3).randbytes(9 << 20)
     fault = gcs.fail("^PUT /upload/", "cut", times=FOREVER)
