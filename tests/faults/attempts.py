@@ -26,10 +26,10 @@ class Struck:
     kills: int
 
 
-def sound(ended: tuple[int, Any], answer: Path) -> Any:
-    """What the work returned, which no fault has struck."""
-    code, found = ended
-    assert code == 0, f"{answer.stem} fails without a fault: {answer.with_suffix('.log').read_text()[-4000:]}"
+def sound(scene: str, work: Callable[[], Any], answer: Path) -> Any:
+    """What the work returned, which no fault strikes. Raises AssertionError where it ended otherwise."""
+    code, found = forked(work, answer)
+    assert code == 0, f"{scene} fails without a fault: {answer.with_suffix('.log').read_text()[-4000:]}"
     return found
 
 

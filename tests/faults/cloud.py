@@ -26,7 +26,7 @@ class Cloud:
     vertex: str = ""
     """The contract server's address; empty: registry and endpoints are local."""
     wire: dict[str, str] = field(default_factory=dict)
-    """The emulators behind a proxy that fails, for the attempts with the fault "wire"."""
+    """The emulators, and "vertex", behind a proxy that fails, for the attempts with the fault "wire"."""
 
     def profile(self) -> dict[str, Any]:
         """Sections of a profile over places of its own, which are made."""

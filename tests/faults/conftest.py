@@ -24,7 +24,7 @@ class Driver:
         """Answers that are still to come: a test that was ended while it waited has left its own."""
 
     def play(self, **order: Any) -> list[dict[str, Any]]:
-        """The outcomes of the schedules; see `tests.faults.schedules`."""
+        """The outcomes of the schedules; see `tests.faults.schedules`. Fails where a scene fails without a fault."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(order) + "\n")
@@ -34,7 +34,9 @@ class Driver:
             line = self._process.stdout.readline()
             assert line, self._errors.read_text(encoding="utf-8")[-3000:]
             self._owed -= 1
-        found: list[dict[str, Any]] = json.loads(line)
+        found: list[dict[str, Any]] | str = json.loads(line)
+        if isinstance(found, str):
+            raise AssertionError(found)
         return found
 
 

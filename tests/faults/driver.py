@@ -86,11 +86,14 @@ class Driver:
         for name in names:
             if name in self._sizes:
                 continue
+            inputs, whole = self._folder / "scenes" / name, self._folder / f"whole-{name}"
+            for place in (inputs, whole):
+                shutil.rmtree(place, ignore_errors=True)  # of one that failed
             if self.cloud is None:
-                self._stage(name, self._folder / "scenes" / name)
-            world = self._world(name, self._folder / f"whole-{name}")
+                self._stage(name, inputs)
+            world = self._world(name, whole)
             work = partial(attempted, SCENES[name][0], world, Fault(None, 0, world.home), None)
-            found = sound(forked(work, world.answer), world.answer)
+            found = sound(name, work, world.answer)
             self._sizes[name], self._whole[name] = found["counts"], found["state"]
         # What stands in memory by now is shared with every fork, and collecting it would copy it.
         gc.freeze()
@@ -181,11 +184,13 @@ class Driver:
         return World(launch, inputs, folder / "out", home=folder)
 
     def _stage(self, name: str, root: Path) -> None:
-        answer = root.with_suffix(".json")
-        sound(forked(partial(prepared, SCENES[name][0], root, self.cloud), answer), answer)
+        sound(name, partial(prepared, SCENES[name][0], root, self.cloud), root.with_suffix(".json"))
 
 
 def _over(profile: str, wire: dict[str, str]) -> str:
-    """The profile, whose emulators are reached so."""
+    """The profile, whose servers are reached so."""
     found = json.loads(profile)
-    return json.dumps(found | {"emulators": found["emulators"] | wire})
+    found["emulators"] |= {name: at for name, at in wire.items() if name != "vertex"}
+    if "vertex" in wire:
+        found["vertex"]["endpoint"] = wire["vertex"]
+    return json.dumps(found)

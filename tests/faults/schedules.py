@@ -15,6 +15,7 @@ import os
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -57,10 +58,14 @@ def _many(driver: Driver, schedules: Sequence[Schedule], how: str, jobs: int) ->
         for job in range(jobs):
             reader, writer = os.pipe()
             if not os.fork():
-                with open(writer, "w", encoding="utf-8") as pipe:
-                    for schedule in schedules[job::jobs]:
-                        print(json.dumps(told(driver.play(schedule), how)), file=pipe, flush=True)
-                os._exit(0)
+                try:
+                    with open(writer, "w", encoding="utf-8") as pipe:
+                        for schedule in schedules[job::jobs]:
+                            print(json.dumps(told(driver.play(schedule), how)), file=pipe, flush=True)
+                except BaseException:
+                    traceback.print_exc()
+                finally:
+                    os._exit(0)  # what is not told counts as not played; the folder is its parent's
             os.close(writer)
             readers.append(stack.enter_context(open(reader, encoding="utf-8")))
         for lines in itertools.zip_longest(*readers):
@@ -107,17 +112,25 @@ def _serve(folder: Path) -> int:
         # What a run does without a fault depends on which adapters are Google's.
         ports = "local" if cloud is None else "vertex" if cloud.vertex else "emulated"
         driver = drivers.setdefault(ports, Driver(Path(tempfile.mkdtemp(dir=folder))))
-        if cloud is not None:
-            import_clients()
-            driver.cloud = cloud
-        names = order.get("scenes", ALL)
+        print(json.dumps(_answer(driver, cloud, order)), flush=True)
+    return 0
+
+
+def _answer(driver: Driver, cloud: Cloud | None, order: dict[str, Any]) -> list[Told] | str:
+    """What came of the order's schedules; or why none was played."""
+    if cloud is not None:
+        import_clients()
+        driver.cloud = cloud
+    names = order.get("scenes", ALL)
+    try:
         prepared(driver, names)
         schedules, how = asked_for(driver, names, order.get("every", ""), order.get("seeds", ()))
         if cloud is not None and cloud.wire:
             schedules = [driver.wired(name) for name in names]
         again = None if cloud is not None and (cloud.wire or cloud.vertex) else how
-        print(json.dumps([told(driver.play(schedule), again) for schedule in schedules]), flush=True)
-    return 0
+        return [told(driver.play(schedule), again) for schedule in schedules]
+    except AssertionError as error:  # a scene fails without a fault; the next order may be for another one
+        return str(error)
 
 
 def _report(outcomes: Iterator[Told], count: int) -> int:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import os
-import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
 
-from tests.adapters.gcp.proxy import Fault, Proxy, google_error
 from tests.adapters.gcp.scene import Fake
 from tests.faults.cloud import SERVERS, emulators
 from tests.faults.conftest import Driver
+from tests.faults.wires import TIMES, wire
 from tests.servers.vertex.server import Vertex, vertex
 
 ABSENT = [name for name in SERVERS if not os.environ.get(name)]
-FAULTS = 3
-"""Of one schedule on the wire, at most."""
 
 pytestmark = [
     pytest.mark.slow,
@@ -43,49 +40,39 @@ def test_a_run_after_any_faults_comes_to_the_same_end(driver: Driver, scene: str
     assert outcomes[seeds.index(9)]["ended_early"]
 
 
-class Seeded(Proxy):
-    """Loses, refuses, cuts and answers in the service's place, by a seed, a few times."""
-
-    def __init__(self, upstream: str, seed: int) -> None:
-        super().__init__(upstream)
-        self._chance, self.left = random.Random(seed), FAULTS
-
-    def chosen(self, request: str) -> Fault | None:
-        with self._lock:
-            self.seen.append(request)
-            if not self.left or self._chance.random() > 0.15:
-                return None
-            self.left -= 1
-            return self._chance.choice(
-                [
-                    Fault("", "lose"),
-                    Fault("", "refuse"),
-                    Fault("", "cut"),
-                    Fault("", "instead", **google_error(503, "backendError", "told to")),
-                    Fault("", "answer", **google_error(503, "backendError", "told to")),
-                    Fault("", "answer", **google_error(429, "rateLimitExceeded", "told to")),
-                ]
-            )
-
-
-@pytest.mark.parametrize(("scene", "seed"), [("commands", 0), ("gate", 1)])
-def test_a_wire_that_fails_now_and_then_changes_nothing_in_the_end(driver: Driver, scene: str, seed: int) -> None:
-    print(f"seed {seed}")
-    plain = emulators()
-    blobs, tables = (plain[name].removeprefix("http://") for name in ("storage", "bigquery"))
-    with Seeded(blobs, seed) as storage, Seeded(tables, seed) as bigquery:
-        wire = {"storage": f"http://{storage.at}", "bigquery": f"http://{bigquery.at}"}
-        outcomes = driver.play(cloud={"emulators": plain, "wire": wire}, scenes=[scene])
-        assert problems(outcomes) == ""
-        assert storage.left == 0
-
-
 @contextmanager
 def on_vertex() -> Iterator[tuple[dict[str, Any], Vertex]]:
     """Registry and endpoints are Vertex's, whose containers are always ready."""
     with vertex() as (server, service):
         service.starts = lambda *_: Fake()
         yield {"emulators": emulators(), "vertex": server.address}, service
+
+
+@pytest.mark.parametrize(
+    ("scene", "seed", "requests"),
+    [
+        ("commands", 0, {"storage": 100, "vertex": 70}),
+        ("gate", 1, {"storage": 90, "bigquery": 40, "bigquery_storage": 8}),
+        ("stream", 2, {"bigquery": 60, "bigquery_storage": 20}),
+    ],
+)
+def test_wires_that_fail_now_and_then_change_nothing_in_the_end(
+    driver: Driver, scene: str, seed: int, requests: dict[str, int]
+) -> None:
+    """Each server of `requests` behind a wire that fails within so many: a run without a fault sends more."""
+    print(f"seed {seed}")
+    with ExitStack() as stack:
+        cloud: dict[str, Any] = {"emulators": emulators()}
+        if "vertex" in requests:
+            with on_vertex() as (other, _):
+                driver.play(cloud=other, scenes=[scene])  # the end without a fault
+            cloud, _ = stack.enter_context(on_vertex())
+        servers = cloud["emulators"] | {"vertex": cloud.get("vertex", "")}
+        wires = {name: stack.enter_context(wire(servers[name], seed, among)) for name, among in requests.items()}
+        cloud["wire"] = {name: one.address for name, one in wires.items()}
+        outcomes = driver.play(cloud=cloud, scenes=[scene])
+        assert problems(outcomes) == ""
+        assert {name: len(one.places.struck) for name, one in wires.items()} == dict.fromkeys(requests, TIMES)
 
 
 @pytest.mark.parametrize(("scene", "seed"), [("commands", 9), ("gate", 4)])

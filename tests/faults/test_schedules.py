@@ -28,3 +28,11 @@ def test_the_whole_pipeline_after_any_faults_comes_to_the_same_end(driver: Drive
     outcomes = driver.play(scenes=["batch"], seeds=BATCH)
     assert "\n".join(outcome["problem"] for outcome in outcomes if outcome["problem"]) == ""
     assert any(outcome["ended_early"] for outcome in outcomes)
+
+
+@pytest.mark.slow
+def test_a_scene_that_fails_without_a_fault_is_told_and_the_next_is_played(driver: Driver) -> None:
+    with pytest.raises(AssertionError, match=r"commands fails without a fault(.|\n)*emulators.storage"):
+        driver.play(cloud={"emulators": {"storage": "no address"}}, scenes=["commands"])
+    [outcome] = driver.play(scenes=["commands"], seeds=[0])
+    assert outcome["problem"] == ""
