@@ -128,7 +128,7 @@ test-images: export ESTEIRA_ENGINE := podman
 test-images: export IMAGES_FLAGS := --network=host
 test-images: images-able setup data $(VENVS)/dev/.stamp .tools/prism .tools/fake-gcs-server ## the images over a base made here, and a pipeline over them (podman, root, debootstrap)
 	base=$$(infra/images/base.sh localhost/esteira-base:bookworm); \
-	BASE=$$base VALIDATE_BASE=$$base VALIDATE_LOCK=validate-legacy $(MAKE) images IMAGES='server pipeline validate'
+	BASE=$$base VALIDATE_BASE=$$base VALIDATE_LOCK=validate-legacy $(MAKE) images
 	PYTHONPATH=$(CURDIR) ESTEIRA_NO_SKIP=1 $(VENVS)/dev/bin/python -m pytest -q -p no:cacheprovider -m containers tests/images
 
 push: $(VENVS)/launcher/.stamp ## the images to REGISTRY; the registry's digests in build/digests.json

