@@ -231,5 +231,5 @@ def _by_window(segments: Sequence[tuple[str, int]]) -> Iterator[tuple[str, list[
 
 def _placed(rows: pa.Table, number: int) -> pa.Table:
     """The rows with what tells each from all others of its server."""
-    places = pa.array(range(number << _ROWS, (number << _ROWS) + rows.num_rows), pa.int64())
+    places = pc.add(rows.column(ARRIVAL), number << _ROWS)
     return rows.set_column(rows.schema.get_field_index(ARRIVAL), ARRIVAL, places)

@@ -20,9 +20,9 @@ class Here:
         self.blobs, self.tables = blobs, tables
         self.intake = self.collector()
 
-    def collector(self) -> Intake:
+    def collector(self, types: Any = TYPES) -> Intake:
         """Another one, which knows nothing yet."""
-        return Intake(self.blobs, self.tables, CASE, TYPES)
+        return Intake(self.blobs, self.tables, CASE, types)
 
     def write(self, server: str, number: int, *ids: str, dropped: int = 0, torn: bytes = b"", x: Any = 0.5) -> None:
         lines: list[dict[str, Any]] = [

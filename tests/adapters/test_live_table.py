@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components.adapters import live_table
+from components.adapters import live_table, taken
 from components.adapters.changes import Changes
 from components.adapters.live_table import Intake
 from components.adapters.local.blobs import FileBlobs
@@ -129,6 +129,18 @@ def test_a_kill_at_any_point_loses_and_doubles_nothing(tmp_path: Path) -> None:
             break
         n += 3
     assert n > 10
+
+
+def test_a_row_keeps_its_place_whatever_lines_a_collector_leaves_out(here: Here) -> None:
+    """Canaries differ in their models' inputs; one of them was killed before it had noted what it took in."""
+    here.write("a", 1, "p", "q", "r")
+    name = f"inference/{CASE}/a/00000001.jsonl"
+    lines = here.blobs.read(name)[0].splitlines()
+    here.blobs.write(name, b"\n".join([lines[0].replace(b'"x": 0.5', b'"x": "no number"'), *lines[1:]]))
+    here.collect(here.collector({}))
+    here.blobs.delete(f"inference/{CASE}/a/{taken.FILE}")
+    assert here.collect(here.collector()).bad == 1
+    assert here.ids() == ["p", "q", "r"]
 
 
 def test_two_that_collect_at_once_write_the_same_rows(here: Here, tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def test_a_request_becomes_a_row_with_its_inputs_typed() -> None:
         for name in ("_id", "_source", "_version", "_role", "_status", "_latency_ms", "_score", "_decision")
     }
     assert given == {"_id": "a", "_source": "server", "_version": 2, "_role": "challenger", "_status": 200, "_latency_ms": 3.5, "_score": 0.75, "_decision": "1"}  # fmt: skip
-    assert (row["_arrival"], row["_event_time"], row["x"], row["kind"], row["late"]) == (None, None, 1.0, "p", True)
+    assert (row["_arrival"], row["_event_time"], row["x"], row["kind"], row["late"]) == (0, None, 1.0, "p", True)
 
 
 def test_a_request_of_several_rows_is_as_many_and_a_failed_one_is_one() -> None:
