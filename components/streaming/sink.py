@@ -47,20 +47,23 @@ class Sink:
 
     def __init__(self, ports: Ports, names: Sequence[str], committed: int) -> None:
         self._ports = ports
-        for name in names:
-            for found in ports.tables.windows(name):
-                if found.startswith(_PREFIX) and found >= window(committed):
-                    self._trim(name, found, committed)
-
-    def _trim(self, name: str, found: str, committed: int) -> None:
-        rows = self._ports.tables.read(name, window=found)
-        kept = rows.filter(pc.less(rows.column(ARRIVAL), committed))
-        if kept.num_rows < rows.num_rows:
-            self._ports.tables.replace(name, found, kept)
+        cut_back(ports.tables, names, window(committed), committed)
 
     def write(self, offset: int, rows: Mapping[str, pa.Table]) -> None:
         """The rows by table, of offsets from `offset` on in one bucket; durable once it has returned."""
         write(self._ports, window(offset), rows)
+
+
+def cut_back(tables: Tables, names: Sequence[str], since: str, committed: int) -> None:
+    """Takes the rows from the number `committed` on out of the window `since` and those after it."""
+    prefix = since.rstrip("0123456789")
+    for name in names:
+        for found in tables.windows(name):
+            if found.startswith(prefix) and found >= since:
+                rows = tables.read(name, window=found)
+                kept = rows.filter(pc.less(rows.column(ARRIVAL), committed))
+                if kept.num_rows < rows.num_rows:
+                    tables.replace(name, found, kept)
 
 
 def write(ports: Ports, window: str, rows: Mapping[str, pa.Table]) -> None:

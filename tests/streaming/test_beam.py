@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import threading
 import time
@@ -37,7 +38,7 @@ with warnings.catch_warnings():
     from apache_beam.options.pipeline_options import PipelineOptions
     from apache_beam.runners.runner import PipelineState
 
-    from components.streaming.beam import chunks, job
+    from components.streaming.beam import chunks, commits, job
     from components.streaming.beam.source import FromLog
 
 pytestmark = pytest.mark.slow
@@ -202,6 +203,56 @@ def test_bundles_that_are_tried_again_double_nothing(stream: Stream, embedded: N
     stream.run()
     for name, rows in tables(stream.ports, NAME).items():
         assert made[name].equals(rows), name
+
+
+def test_chunks_of_a_log_are_scored_in_its_order_and_committed_however_they_come(
+    stream: Stream, embedded: None
+) -> None:
+    stream.point(stream.register())
+    sent = messages(300)
+    stream.log.append(sent)
+    given = [chunks.of_messages(chunk, number * CHUNK) for number, chunk in enumerate(chunked(sent))]
+    random.Random(3).shuffle(given)
+    assert commits.begin(stream.log) == (len(sent), len(sent))  # a first job begins at the end
+    stream.log.commit(commits.GROUP, 0, {"origin": 0, "written": []})
+    assert commits.begin(stream.log) == (0, 0)
+    spec = job.Spec(stream.toy.launch.profile, stream.toy.launch.bundle, TOY_LATENESS, 0, str(stream.log.folder))
+    source = beam.Create([*given, given[0]], reshuffle=False)
+    counts = run(spec, source, "FnApiRunner", {})
+    assert stream.log.committed(commits.GROUP) == (len(sent), {"origin": 0, "written": []})
+    made = tables(stream.ports, NAME)
+    shutil.rmtree(stream.profile.path("tables"))
+    assert counts == {name: count for name, count in asdict(stream.run().counts).items() if count}
+    for name, rows in tables(stream.ports, NAME).items():
+        assert made[name].equals(rows), name
+
+
+def test_a_job_that_takes_anothers_place_remembers_and_writes_only_what_was_not(stream: Stream, embedded: None) -> None:
+    stream.point(stream.register())
+    sent, half = messages(300), 190
+    source = beam.Create([chunks.of_messages(chunk, at * CHUNK) for at, chunk in enumerate(chunked(sent))])
+    spec = job.Spec(stream.toy.launch.profile, stream.toy.launch.bundle, TOY_LATENESS, 0, committed=half)
+    counts = run(spec, source, "FnApiRunner", {})
+    steps = stream.steps()
+    expected = steps(steps.remember(State.nothing(), sent[:half], 0), sent[half:], half)[1]
+    assert counts == {name: count for name, count in asdict(expected.counts).items() if count}
+    rows = dict(zip(Outputs.names(NAME), (expected.live, expected.labels, expected.letters), strict=True))
+    for name, made in tables(stream.ports, NAME).items():
+        assert made.equals(rows[name].drop_columns([n for n in CLOCK if n in rows[name].column_names])), name
+
+
+def test_what_is_written_out_of_order_is_committed_once_what_lies_before_it_is(stream: Stream) -> None:
+    log = stream.log
+    log.append(messages(20))
+    log.commit(commits.GROUP, 2, {"origin": 1, "written": []})
+    seen = []
+    for first, end in ((6, 9), (9, 12), (2, 4), (6, 9), (4, 6), (2, 4)):
+        commits.written(log, first, end)
+        seen.append(log.committed(commits.GROUP)[0])
+    assert seen == [2, 2, 4, 4, 12, 12]
+    commits.written(log, 15, 18)
+    assert commits.begin(log) == (1, 12)
+    assert log.committed(commits.GROUP) == (12, {"origin": 1, "written": []})
 
 
 def test_messages_of_pubsub_are_taken_as_ours_and_judged_by_when_it_took_them(stream: Stream, embedded: None) -> None:

@@ -11,6 +11,7 @@ import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,13 @@ from components.adapters.gcp.clients import STORAGE_EMULATOR
 from components.core.profile import Profile
 from components.step import Launch
 from components.streaming.beam.__main__ import main
+from components.streaming.beam.commits import GROUP
 from components.streaming.state import State
 from tests import prism
 from tests.conftest import REPOSITORY
 from tests.servers.dataflow import PROJECT, REGION, Dataflow, serving
 
-from .conftest import LATENESS, Stream, make_stream, messages
+from .conftest import CLOCK, LATENESS, TABLES, Stream, make_stream, messages
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Beam's own imports warn
@@ -41,10 +43,9 @@ GCS = os.environ.get("ESTEIRA_GCS", "")
 PATIENCE = 120.0
 
 
-@prism.needed
-def test_on_a_job_service_it_predicts_what_comes_until_a_signal_ends_it(stream: Stream) -> None:
-    stream.point(stream.register())
-    stream.log.append(messages(10))
+@contextmanager
+def begun(stream: Stream) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The command on the job service, and what it says first; killed where a test fails meanwhile."""
     jobs = {"runner": "PortableRunner", "options": {"job_endpoint": prism.PRISM, "environment_type": "LOOPBACK"}}
     profile = Profile.model_validate({**stream.profile.model_dump(), "jobs": jobs}).to_json()
     arguments = ["--bundle", stream.toy.launch.bundle, "--profile", profile, "--lateness", str(LATENESS)]
@@ -53,21 +54,44 @@ def test_on_a_job_service_it_predicts_what_comes_until_a_signal_ends_it(stream: 
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stderr is not None
-            said = next(line for line in process.stderr if line.startswith("[stream]"))
-            assert said == f"[stream] toy from offset {stream.log.end} on, until Ctrl+C\n"
-            sent = messages(60)
-            stream.log.append(sent)
-            expected = stream.steps()(State.nothing(), sent, 0)[1].live
-            deadline = time.monotonic() + PATIENCE
-            while stream.table("live_toy").num_rows < expected.num_rows:
-                assert time.monotonic() < deadline
-                time.sleep(0.2)
-            process.send_signal(signal.SIGTERM)
-            assert process.communicate(timeout=PATIENCE)[1].endswith("[stream] toy: ended\n")
+            yield process, next(line for line in process.stderr if line.startswith("[stream]"))
         finally:
             process.kill()
+
+
+def until(stream: Stream, offset: int) -> None:
+    """Waits until so much is committed."""
+    deadline = time.monotonic() + PATIENCE
+    while stream.log.committed(GROUP)[0] < offset:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+@prism.needed
+def test_on_a_job_service_it_goes_on_where_a_killed_one_had_written_until_a_signal_ends_it(stream: Stream) -> None:
+    stream.point(stream.register())
+    stream.log.append(messages(10, seed=1))
+    origin, sent = stream.log.end, messages(90)
+    parts = sent[:50], sent[50:100], sent[100:]
+    with begun(stream) as (process, said):
+        assert said == f"[stream] toy from offset {origin} on, until Ctrl+C\n"
+        stream.log.append(parts[0])
+        until(stream, origin + len(parts[0]))
+        stream.log.append(parts[1])
+        process.kill()
+    stream.log.append(parts[2])
+    between = origin + len(parts[0]) - 13  # some of what stands in the tables had not been committed either
+    stream.log.commit(GROUP, between, stream.log.committed(GROUP)[1])
+    with begun(stream) as (process, said):
+        assert said == f"[stream] toy from offset {between} on, until Ctrl+C\n"
+        until(stream, stream.log.end)
+        process.send_signal(signal.SIGTERM)
+        assert process.communicate(timeout=PATIENCE)[1].endswith("[stream] toy: ended\n")
     assert process.returncode == 0
-    assert sorted(stream.table("live_toy").column("_id").to_pylist()) == sorted(expected.column("_id").to_pylist())
+    whole = stream.steps()(State.nothing(), sent, origin)[1]
+    for name, rows in zip(TABLES, (whole.live, whole.labels, whole.letters), strict=True):
+        assert rows.num_rows
+        assert stream.table(name).equals(rows.drop_columns([n for n in CLOCK if n in rows.column_names])), name
 
 
 @dataclass

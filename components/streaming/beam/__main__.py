@@ -12,19 +12,23 @@ import signal
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from components.adapters import bundles
 from components.adapters.connect import Connected
 from components.adapters.local.log import Log
+from components.adapters.local.log_events import hold
 from components.adapters.ports import CloudJob
 from components.core import bundle, declared
 from components.core.errors import CaseError, ConflictError, EsteiraError
 from components.core.profile import Profile
+from components.streaming.beam import commits
+from components.streaming.beam.commits import GROUP
+from components.streaming.sink import cut_back
+from components.streaming.steps import Outputs
 
-GROUP = "beam"
-"""The subscription is CASE.beam."""
 ACTIONS = ("start", "update", "status", "drain", "cancel")
 
 
@@ -117,7 +121,7 @@ def _renamed(pairs: list[str]) -> Mapping[str, str]:
 
 
 def _here(asked: argparse.Namespace, profile: Profile) -> None:
-    """From what comes from now on, as a new subscription; until a signal ends it."""
+    """The first time from what comes from now on, as a new subscription; then on from there. Until a signal ends it."""
     from components.streaming.beam import job as stream
     from components.streaming.beam.source import FromLog
 
@@ -125,14 +129,16 @@ def _here(asked: argparse.Namespace, profile: Profile) -> None:
     ports = Connected(profile.model_copy(update={"jobs": jobs}))
     topic = _topic(ports, asked.bundle)
     log = Log(profile.path("events") / topic)
-    first = log.end
-    spec = stream.Spec(asked.profile, asked.bundle, asked.lateness)
     signal.signal(signal.SIGTERM, _interrupted)
-    print(f"[stream] {topic} from offset {first:,} on, until Ctrl+C", file=sys.stderr, flush=True)
-    try:
-        ports.jobs.run(stream.build(spec, FromLog(log.folder, first)), name=f"stream-{topic}")
-    except KeyboardInterrupt:
-        print(f"[stream] {topic}: ended", file=sys.stderr, flush=True)
+    with closing(hold(log.folder / "groups" / f".{GROUP}.lock", GROUP)):
+        first, committed = commits.begin(log)
+        cut_back(ports.tables, Outputs.names(topic), stream.window(committed), committed)
+        spec = stream.Spec(asked.profile, asked.bundle, asked.lateness, first, str(log.folder), committed)
+        print(f"[stream] {topic} from offset {committed:,} on, until Ctrl+C", file=sys.stderr, flush=True)
+        try:
+            ports.jobs.run(stream.build(spec, FromLog(log.folder, first)), name=f"stream-{topic}")
+        except KeyboardInterrupt:
+            print(f"[stream] {topic}: ended", file=sys.stderr, flush=True)
 
 
 def _interrupted(*_: object) -> None:

@@ -8,19 +8,28 @@ import pyarrow as pa
 
 from components.adapters.ports import Message
 
+_FIRST = b"first"
 _MESSAGES = pa.schema({"data": pa.binary(), "attributes": pa.map_(pa.string(), pa.string()), "arrived": pa.int64()})
 
 
-def of_messages(messages: Sequence[Message]) -> bytes:
+def of_messages(messages: Sequence[Message], first: int | None = None) -> bytes:
+    """`first` is the offset of the first, where they come from a log."""
     attributes = [list(m.attributes.items()) for m in messages]
     columns = [[m.data for m in messages], attributes, [m.arrived for m in messages]]
-    return _bytes(pa.table([pa.array(c, f.type) for c, f in zip(columns, _MESSAGES, strict=True)], schema=_MESSAGES))
+    table = pa.table([pa.array(c, f.type) for c, f in zip(columns, _MESSAGES, strict=True)], schema=_MESSAGES)
+    return _bytes(table if first is None else table.replace_schema_metadata({_FIRST: str(first).encode()}))
 
 
 def messages(chunk: bytes) -> list[Message]:
     table = _table(chunk)
     columns = (table.column(name).to_pylist() for name in _MESSAGES.names)
     return [Message(data, dict(attributes), arrived) for data, attributes, arrived in zip(*columns, strict=True)]
+
+
+def first(chunk: bytes) -> int | None:
+    """The offset of the first message, or None where the messages have none."""
+    found = (_table(chunk).schema.metadata or {}).get(_FIRST)
+    return None if found is None else int(found)
 
 
 def count(chunk: bytes) -> int:

@@ -1,14 +1,14 @@
 """The job: messages in chunks, one stateful transform that numbers and scores them, and one that writes.
 
 No DoFn holds the user's function: a worker gets the bundle's digest and the profile, and fetches, verifies and loads
-the rest itself. A message has no offset here: the stateful transform gives it the next number, which stands in each
-row as `_arrival` does for a log. What is written has passed a durable stage first, so a bundle that is tried again
-brings the same batches, and a row that is appended again is read once.
+the rest itself. A message of a log is numbered by its offset, in whatever order chunks come; any other one by the
+stateful transform, which gives it the next number. It stands in each row as `_arrival`, as for our own loop. What is
+written has passed a durable stage first, so a bundle that is tried again brings the same batches, and a row that is
+appended again is read once.
 """
 
 from __future__ import annotations
 
-import json
 import tempfile
 import threading
 import time
@@ -26,20 +26,21 @@ from apache_beam.transforms.window import GlobalWindow
 
 from components.adapters import bundles
 from components.adapters.connect import Connected
+from components.adapters.local.log import Log
 from components.adapters.ports import Message
 from components.core import bundle
 from components.core.profile import Profile
-from components.streaming.beam import chunks
-from components.streaming.beam.following import FOLLOW, Following, Terms
+from components.streaming.beam import chunks, commits
+from components.streaming.beam.cells import Cells, Place
+from components.streaming.beam.following import FOLLOW, Following
 from components.streaming.sink import BUCKET, write
-from components.streaming.state import State
 
 MOST = 500
 """Messages of one batch, or somewhat more: chunks stay whole."""
 PACE = 0.25
 """Seconds that a message waits for others at most."""
-Batch = tuple[int, bytes]
-"""The first arrival number, and rows by table."""
+Batch = tuple[int, int, bytes]
+"""The first arrival number, the one behind the last, and rows by table."""
 _KEY = b""
 """The only one: windows of any key, and deduplication, need one order of arrival."""
 _LOADING = threading.Lock()
@@ -57,7 +58,11 @@ class Spec:
     """Seconds."""
     first: int = field(default_factory=lambda: round(time.time() * 1e6))
     """The first arrival number. Numbers of a job that starts later are greater: the clock's microseconds, as no job
-    takes a million messages a second."""
+    takes a million messages a second. From a log: the offset from which it reads."""
+    log: str = ""
+    """The log's folder, where the messages come from one: what is written is committed there."""
+    committed: int = 0
+    """Messages with smaller numbers were written before a restart: they are remembered, and give no row."""
 
 
 def build(spec: Spec, source: beam.PTransform) -> Callable[[beam.Pipeline], None]:
@@ -70,7 +75,7 @@ def build(spec: Spec, source: beam.PTransform) -> Callable[[beam.Pipeline], None
             | "one key" >> beam.Map(lambda chunk: (_KEY, chunk)).with_output_types(tuple[bytes, bytes])
             | "score" >> beam.ParDo(_Score(spec)).with_output_types(Batch)
             | "durable" >> beam.Reshuffle()
-            | "write" >> beam.ParDo(_Write(spec.profile))
+            | "write" >> beam.ParDo(_Write(spec))
         )
 
     return add
@@ -104,56 +109,6 @@ def in_chunks(messages: beam.PCollection) -> beam.PCollection:
     )
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where the stream stands, between two bundles."""
-
-    next: int
-    waiting: int = 0
-    """Messages that wait for others."""
-    since: float = 0.0
-    """When the first of them came."""
-    terms: Terms = field(default_factory=Terms)
-
-    def to_bytes(self) -> bytes:
-        return json.dumps(asdict(self)).encode()
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> _Place:
-        body = json.loads(data)
-        return cls(**{**body, "terms": Terms(**body["terms"])})
-
-
-class _Cells:
-    """The stateful transform's cells, of its one key."""
-
-    def __init__(self, first: int, place: Any, state: Any, waiting: Any, pace: Any) -> None:
-        self._first, self._place, self._state, self._waiting, self._pace = first, place, state, waiting, pace
-
-    def place(self) -> _Place:
-        stored = self._place.read()
-        return _Place.from_bytes(stored) if stored else _Place(self._first)
-
-    def state(self) -> State:
-        stored = self._state.read()
-        return State.from_bytes(stored) if stored else State.nothing()
-
-    def wait(self, place: _Place, until: float) -> None:
-        """Until seconds since 1970."""
-        self._place.write(place.to_bytes())
-        self._pace.set(until)
-
-    def waiting(self) -> list[Message]:
-        return [message for chunk in self._waiting.read() for message in chunks.messages(chunk)]
-
-    def took(self, place: _Place, state: State) -> None:
-        """All that waited."""
-        self._place.write(place.to_bytes())
-        self._state.write(state.to_bytes())
-        self._waiting.clear()
-        self._pace.clear()
-
-
 # The clock's, and the one of the watermark's end: then the job is drained, and nobody waits for others any more.
 _PACE_TIMER, _END_TIMER = TimerSpec("pace", TimeDomain.REAL_TIME), TimerSpec("end", TimeDomain.WATERMARK)
 _PACE, _END = beam.DoFn.TimerParam(_PACE_TIMER), beam.DoFn.TimerParam(_END_TIMER)
@@ -181,7 +136,7 @@ class _Score(beam.DoFn):  # type: ignore[misc]  # Beam has no types here
         pace: Any = _PACE,
         end: Any = _END,
     ) -> list[Batch]:
-        cells, now = _Cells(self._spec.first, place, state, waiting, pace), time.time()
+        cells, now = Cells(self._spec.first, place, state, waiting, pace), time.time()
         at = cells.place()
         waiting.add(element[1])
         first = not at.waiting
@@ -197,7 +152,7 @@ class _Score(beam.DoFn):  # type: ignore[misc]  # Beam has no types here
     def on_pace(
         self, place: Any = _PLACE, state: Any = _STATE, waiting: Any = _WAITING, pace: Any = _PACE
     ) -> list[Batch]:
-        cells = _Cells(self._spec.first, place, state, waiting, pace)
+        cells = Cells(self._spec.first, place, state, waiting, pace)
         return self._batch(cells, cells.place())
 
     @on_timer(_END_TIMER)  # type: ignore[untyped-decorator]  # Beam has no types here
@@ -206,7 +161,7 @@ class _Score(beam.DoFn):  # type: ignore[misc]  # Beam has no types here
     ) -> list[Batch]:
         return self.on_pace(place, state, waiting, pace)  # type: ignore[no-any-return]  # Beam has no types here
 
-    def _batch(self, cells: _Cells, at: _Place) -> list[Batch]:
+    def _batch(self, cells: Cells, at: Place) -> list[Batch]:
         """What all that waits gives; nothing while there is no champion."""
         if not at.waiting:
             return []
@@ -217,26 +172,34 @@ class _Score(beam.DoFn):  # type: ignore[misc]  # Beam has no types here
             cells.wait(at, time.time() + FOLLOW)
             return []
         steps, terms = found
-        messages = cells.waiting()
-        state, outputs = steps(state, messages, at.next)
+        messages, later = cells.waiting(at.next)
+        known = min(len(messages), max(0, self._spec.committed - at.next))
+        first, end = at.next + known, at.next + len(messages)
+        if known:
+            state = steps.remember(state, messages[:known], at.next)
+        state, outputs = steps(state, messages[known:], first)
         now = time.time()
-        cells.took(_Place(at.next + len(messages), terms=terms), state)
+        cells.took(Place(end, sum(map(chunks.count, later)), at.since, terms), state, later)
+        if first == end:
+            return []
         for name, count in asdict(outputs.counts).items():
             Metrics.counter("esteira", name).inc(count)
         rows = outputs.stamped(self._case.name, now, (now - at.since) * 1000)
-        return [(at.next, chunks.of_tables({name: made for name, made in rows.items() if made.num_rows}))]
+        return [(first, end, chunks.of_tables({name: made for name, made in rows.items() if made.num_rows}))]
 
 
 class _Write(beam.DoFn):  # type: ignore[misc]  # Beam has no types here
-    def __init__(self, profile: str) -> None:
-        self._profile = profile
+    def __init__(self, spec: Spec) -> None:
+        self._spec = spec
 
     def setup(self) -> None:
-        self._ports = Connected(Profile.from_json(self._profile))
+        self._ports = Connected(Profile.from_json(self._spec.profile))
 
     def process(self, element: Batch) -> None:
-        first, data = element
+        first, end, data = element
         write(self._ports, window(first), chunks.tables(data))
+        if self._spec.log:
+            commits.written(Log(Path(self._spec.log)), first, end)
 
 
 def window(first: int) -> str:

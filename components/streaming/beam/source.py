@@ -55,5 +55,5 @@ class _Read(beam.DoFn):  # type: ignore[misc]  # Beam has no types here
                 tracker.defer_remainder(Duration(_AGAIN))
                 return
             if tracker.try_claim(offset + len(messages) - 1):
-                yield chunks.of_messages(messages)
+                yield chunks.of_messages(messages, offset)
                 offset += len(messages)
