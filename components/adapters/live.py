@@ -32,8 +32,8 @@ def load(registry: Models, case: str, version: int) -> Live:
     return Live(version, folder, Scorer.open(folder, digest))
 
 
-def verify(registry: Models, case: str, version: int) -> None:
-    """Reads everything that `load` would, and runs none of it: it needs no runtime and costs milliseconds.
+def verify(registry: Models, case: str, version: int) -> Model:
+    """The model's description. Reads everything that `load` would, and runs none of it: it costs milliseconds.
 
     Raises
     ------
@@ -50,6 +50,7 @@ def verify(registry: Models, case: str, version: int) -> None:
             "model", f"be {wanted[0]} of bundle {wanted[1]}, as registered", found, remedy, where=str(folder)
         )
     bundle.read(folder / model.BUNDLE, digest)
+    return described
 
 
 def model_of(registry: Models, case: str, version: int) -> Model:

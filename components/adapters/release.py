@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from components.adapters import live
 from components.adapters.ports import Pointer, Ports
+from components.core import servable
 from components.core.errors import CaseError, ConflictError, EsteiraError
 
 _ROLES = ("champion", "challenger", "previous")
@@ -48,12 +49,14 @@ def promote(
     ------
     ArtifactError
         The version is not registered, or its model or bundle is gone or altered.
+    CaseError
+        The endpoint's server cannot load such a model.
     ConflictError
         The pointer has moved since `seen`, or somebody else moved it meanwhile: nothing is left ready for it.
     RunError
         The version never became ready to serve; what was live keeps all of the traffic.
     """
-    live.verify(ports.registry, case, version)
+    _verify(ports, case, version)
     before = _now(ports, case, seen)
     if before.champion == version:
         if before.challenger is None:
@@ -88,14 +91,14 @@ def begin_canary(
     ArtifactError
         The version is not registered, or its model or bundle is gone or altered.
     CaseError
-        There is no champion to compare with, or `percent` is out of its range.
+        There is no champion to compare with, `percent` is out of its range, or the endpoint's server cannot load it.
     ConflictError
         Another challenger is under way, the pointer has moved since `seen`, or somebody else moved it meanwhile.
     """
     if type(percent) is not int or not 1 <= percent <= 99:
         remedy = "A version with all of the traffic is the champion: promote it."
         raise CaseError("percent", "be a whole number from 1 to 99", percent, remedy)
-    live.verify(ports.registry, case, version)
+    _verify(ports, case, version)
     before = _now(ports, case, seen)
     if before.champion is None:
         remedy = "The first accepted version becomes champion by the gate's floors alone (deploy), or promote one."
@@ -177,6 +180,13 @@ def reconcile(ports: Ports, pointer: Pointer) -> Pointer:
         if newest.generation == pointer.generation:
             return newest
         pointer = newest
+
+
+def _verify(ports: Ports, case: str, version: int) -> None:
+    """Raises ArtifactError where it is not whole, CaseError where the endpoint's server could not load it."""
+    described = live.verify(ports.registry, case, version)
+    # An endpoint that has a name in the cloud starts a server for each version; on one machine the stream scores too.
+    servable.check(described.serve_with, "google" if ports.endpoints.resource(case) else "local")
 
 
 def _now(ports: Ports, case: str, seen: Pointer | None) -> Pointer:

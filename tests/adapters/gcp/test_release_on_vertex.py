@@ -12,7 +12,8 @@ import pytest
 from components.adapters import release
 from components.adapters.gcp.endpoints import VertexEndpoints
 from components.adapters.ports import Pointer
-from components.core.errors import ConflictError
+from components.core.errors import CaseError, ConflictError
+from tests.adapters.conftest import WEIGHTS
 from tests.adapters.gcp.scene import CASE, Scene, scene
 from tests.servers.http import Fault
 from tests.toy import Toy
@@ -80,3 +81,25 @@ def test_what_is_left_all_the_same_is_told_and_taken_away_by_the_next_command(
     assert on.deployed() == {1, 3}
     release.abort(ports, CASE, **SAID)
     assert (on.split(), on.deployed()) == ({2: 100}, {2})
+
+
+@pytest.mark.parametrize("call", ["promote", "begin_canary", "rollback"])
+def test_a_model_that_the_server_cannot_load_is_refused_before_anything_is_deployed(
+    on: Scene, ports: Any, here: Toy, call: str
+) -> None:
+    described = {"serve_with": "skops", "identity": "d" * 64}
+    version = here.register(here.model("skops", WEIGHTS[0], **described))
+    begin: dict[str, Callable[[], object]] = {
+        "promote": lambda: release.promote(ports, CASE, version, **SAID),
+        "begin_canary": lambda: release.begin_canary(ports, CASE, version, 20, **SAID),
+        "rollback": lambda: release.rollback(ports, CASE, to=version, **SAID),
+    }
+    with pytest.raises(CaseError) as caught:
+        begin[call]()
+    assert str(caught.value) == (
+        "'model.serve_with' must be onnx where endpoints.adapter is google: its server has no scikit-learn. Got 'skops'. "
+        "Choose an estimator that ONNX can follow, or set endpoints.adapter: local; `esteira run CASE predict` and "
+        "`esteira stream CASE` score with it."
+    )
+    assert on.server.called(":deployModel$") == 1
+    assert release.promote(here.ports, CASE, version, **SAID).changed
