@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.util import find_spec
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, cast
 
@@ -137,13 +138,13 @@ def onnx_raw(data: bytes, numbers: tuple[str, ...], strings: tuple[str, ...]) ->
     if set(taken) != {name for name, _ in blocks}:
         raise ModelError(model.ONNX, f"take {[n for n, _ in blocks]}", sorted(taken), "Train the model again.")
     kinds: dict[str, Any] = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(string)": object}
-    plan = [(name, names, np.dtype(kinds[taken[name]])) for name, names in blocks]
+    plan = [(name, _block(names, np.dtype(kinds[taken[name]]))) for name, names in blocks]
     outputs = [session.get_outputs()[-1].name]
     run = session.run
 
     def raw(features: Mapping[str, Array]) -> npt.NDArray[Any]:
-        feed = {name: _block(features, names, dtype) for name, names, dtype in plan}
-        if numbers and np.isinf(feed[model.NUMBERS]).any():
+        feed = {name: block(features) for name, block in plan}
+        if numbers and np.count_nonzero(np.isinf(feed[model.NUMBERS])):  # for one row half the time of any()
             check_finite(features)
         result: npt.NDArray[Any] = run(outputs, feed)[0]
         return result
@@ -151,13 +152,21 @@ def onnx_raw(data: bytes, numbers: tuple[str, ...], strings: tuple[str, ...]) ->
     return raw
 
 
-def _block(features: Mapping[str, Array], names: tuple[str, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    """The columns called `names` (n rows each) side by side, (n, k), contiguous."""
-    columns = _named(features, names)
-    rows = len(columns[0])
-    if rows == 1:  # the path of a server: one call instead of one per column
-        return np.concatenate(columns, dtype=dtype).reshape(1, -1)
-    return np.stack(columns, axis=1, out=np.empty((rows, len(names)), dtype))
+def _block(names: tuple[str, ...], dtype: np.dtype[Any]) -> Callable[[Mapping[str, Array]], npt.NDArray[Any]]:
+    """What lays the columns called `names` (n rows each) side by side, (n, k), contiguous."""
+    pick = itemgetter(*names) if len(names) > 1 else lambda features: (features[names[0]],)
+
+    def block(features: Mapping[str, Array]) -> npt.NDArray[Any]:
+        try:
+            columns = pick(features)
+        except KeyError:
+            columns = _named(features, names)  # which says what is absent
+        rows = len(columns[0])
+        if rows == 1:  # the path of a server: one call instead of one per column
+            return np.concatenate(columns, dtype=dtype)[np.newaxis]
+        return np.stack(columns, axis=1, out=np.empty((rows, len(names)), dtype))
+
+    return block
 
 
 def _named(features: Mapping[str, Array], names: Iterable[str]) -> list[Array]:
