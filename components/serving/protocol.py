@@ -1,7 +1,9 @@
 """HTTP/1.1 over httptools: whole requests in, whole answers out, in order, with a limit on everything.
 
-It stands in uvicorn's place because it was measured: on one worker an empty answer to a small POST costs 8 µs here and
-30 µs there, where each request has a task, a scope and two events. What it does not speak, it refuses: upgrades.
+It stands in uvicorn's place because it was measured: `benchmarks/serving.py` also asks this very server with uvicorn's
+HTTP (httptools, uvloop) in the place of this one, where each request has a task, a scope and two events. That takes 1.6
+to 1.9 times the processor time of a request and answers 0.6 to 0.7 of the requests per second. What it does not speak,
+it refuses: upgrades.
 """
 
 from __future__ import annotations
