@@ -72,7 +72,7 @@ class Watch:
     def _read(self, window: str) -> tuple[Requests, Requests]:
         # At once: read a second time, somebody may have added rows.
         scored = self._inputs if self.asked.agreement is not None else {}
-        rows = self._live.read(window, [*OWN, *scored], self._since)
+        rows = self._live.read(window, [*OWN, *scored], self._since).sort_by(ARRIVAL)  # a request's rows together
         if window.startswith(SERVERS) and complete(rows.column(ARRIVAL)):
             self._complete.add(window)
         counts, version = counted(rows, self._until), np.asarray(rows.column("_version"))

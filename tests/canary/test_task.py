@@ -10,7 +10,9 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from components.adapters import live_table, release
@@ -338,7 +340,18 @@ def test_latencies_of_the_stream_and_of_servers_do_not_mix(make: Make) -> None:
     assert "The 95th percentile of the latency is 6.07 ms for the challenger" in canary.found()["reasons"][1]
 
 
-def test_a_request_of_several_rows_is_one_request_and_agrees_by_its_rows(make: Make) -> None:
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_request_of_several_rows_is_one_request_and_agrees_by_its_rows(
+    make: Make, monkeypatch: pytest.MonkeyPatch, apart: bool
+) -> None:
+    read = ParquetTables.read
+
+    def mixed(*asked: Any, **options: Any) -> pa.Table:
+        """A store may give the rows of a request apart from each other."""
+        rows = read(*asked, **options)
+        return rows.take([*range(0, len(rows), 2), *range(1, len(rows), 2)]) if apart else rows
+
+    monkeypatch.setattr(ParquetTables, "read", mixed)
     canary = make(agreement=0.4)
     canary.begin()
     canary.serve(Traffic(1), Traffic(2, rows=2))
