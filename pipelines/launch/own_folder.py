@@ -33,7 +33,8 @@ def own_folder(profile: Profile, case: str) -> Iterator[Profile]:
     for port in ("blobs", "tables", "registry", "endpoints"):
         adapter = getattr(profile, port).adapter
         if adapter != "local":
-            rule, remedy = "be local for a rehearsal: it changes nothing elsewhere", "Take a local profile."
+            rule = "be local for a rehearsal: it changes nothing elsewhere"
+            remedy = "Take a local profile, or run stream, replay and fast there, each by its own command."
             raise CaseError(f"{port}.adapter", rule, adapter, remedy, where="profile")
     home = Path(profile.root) / FOLDER / case
     home.mkdir(parents=True, exist_ok=True)

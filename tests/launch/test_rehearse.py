@@ -49,7 +49,7 @@ def test_a_profile_of_the_cloud_is_refused_before_anything_is_there(
         pass
     assert str(caught.value) == (
         f"profile: '{port}.adapter' must be local for a rehearsal: it changes nothing elsewhere. Got '{adapter}'. "
-        "Take a local profile."
+        "Take a local profile, or run stream, replay and fast there, each by its own command."
     )
     assert not (tmp_path / "root").exists()
 
