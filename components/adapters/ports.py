@@ -127,7 +127,7 @@ class Tables(Protocol):
         ...
 
     def windows(self, table: str) -> list[str]:
-        """The windows written so far, sorted."""
+        """The windows written so far, sorted by name: it begins with the time, so a month stands before its days."""
         ...
 
     def written(self, table: str, bounds: Bounds | None = None) -> dict[str, Written]:

@@ -89,6 +89,13 @@ def test_a_window_without_rows_is_a_window(tables):
     assert tables.query("SELECT count(*) AS n FROM scores").to_pylist() == [{"n": 0}]
 
 
+def test_windows_are_in_the_order_of_time_however_long_they_are(tables):
+    for number, window in enumerate(["2013-02", "2013-01-02", "2013-01", "2013-01-01"]):
+        tables.replace("scores", window, rows(number))
+    assert tables.windows("scores") == list(tables.written("scores"))
+    assert tables.windows("scores") == ["2013-01", "2013-01-01", "2013-01-02", "2013-02"]
+
+
 def test_a_column_that_older_windows_lack_is_null_there(tables):
     tables.replace("scores", "2013-01", rows(1).select(["number"]))
     tables.replace("scores", "2013-02", rows(2))

@@ -109,7 +109,8 @@ class ParquetTables:
         folder = self._folder(table)
         # Who watches a table asks every second: a listing by names costs a tenth of a glob.
         names = os.listdir(folder) if folder.is_dir() else []  # noqa: PTH208
-        return [folder / name for name in sorted(names) if name.endswith(".parquet") and not name.startswith(".")]
+        files = [name for name in names if name.endswith(".parquet") and not name.startswith(".")]
+        return [folder / name for name in sorted(files, key=lambda name: name.removesuffix(".parquet"))]
 
     def _folder(self, table: str) -> Path:
         return self._root / checked_table(table)
