@@ -522,7 +522,7 @@ def test_the_deadline_is_counted_from_the_pointers_change_whoever_runs_again(
 
 
 @pytest.mark.slow
-def test_a_kill_at_any_side_effect_and_another_run_end_as_one_without(make: Make, tmp_path: Path) -> None:
+def test_a_kill_at_every_fifth_side_effect_and_another_run_end_as_one_without(make: Make, tmp_path: Path) -> None:
     canary = make()
     canary.begin()
     canary.serve(Traffic(1), Traffic(2))
