@@ -89,7 +89,13 @@ class InferenceLog:
         self._flush()
 
     def _flush(self) -> None:
-        while self._lines or self.dropped > self._told:
+        """Writes what waits now, and whole segments that come meanwhile.
+
+        The rest of what comes meanwhile is for the next time: under load small segments would follow each other without
+        an end, and at each call to the system the requests wait for this thread.
+        """
+        now = self._added
+        while self._taken < now or self._added - self._taken >= SEGMENT or self.dropped > self._told:
             lines: list[bytes] = []
             size = 0
             while self._lines and size < SEGMENT:

@@ -78,6 +78,39 @@ def test_segments_close_by_size_and_keep_the_order(tmp_path: Path, monkeypatch: 
     assert [segment[-1] for segment in found] == [{"dropped": 0}] * len(found)
 
 
+class Busy(FileBlobs):
+    """Blobs whose first ten writes each take as long as a request of `line` does."""
+
+    def __init__(self, root: Path, line: bytes) -> None:
+        super().__init__(root)
+        self.line, self.log, self.left = line, InferenceLog(self, "toy", "host-1"), 10
+
+    def write(self, name: str, data: bytes, *, generation: int | None = None) -> int:
+        if self.left:
+            self.left -= 1
+            self.log.add(self.line)
+        return super().write(name, data, generation=generation)
+
+
+def test_what_comes_while_a_segment_is_written_waits_for_the_next_time(tmp_path: Path):
+    busy = Busy(tmp_path, LINE)
+    busy.log.add(LINE)
+    busy.log._flush()
+    assert len(segments(busy)) == 1
+    busy.log._flush()
+    assert segments(busy) == [[{"id": "a"}, {"dropped": 0}]] * 2
+
+
+def test_whole_segments_that_come_while_one_is_written_are_written_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(logs, "SEGMENT", len(LINE))
+    busy = Busy(tmp_path, LINE)
+    busy.log.add(LINE)
+    busy.log._flush()
+    assert segments(busy) == [[{"id": "a"}, {"dropped": 0}]] * 11
+
+
 def test_a_full_buffer_drops_and_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(logs, "BUFFER", 10 * len(LINE))
     blobs = FileBlobs(tmp_path)
