@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from pathlib import Path
 from typing import IO
 
 from components.adapters.local.sources import FileSources
 from components.adapters.ports import Bounds, Listed, Scan, Sources
-from components.core.addresses import BUCKET, is_stored_table
+from components.core.addresses import BUCKET, is_relative, is_stored_table
 from components.core.columns import ColumnType
 from components.core.profile import Profile
 
@@ -32,8 +31,8 @@ class AnySources:
     def _of(self, path: str) -> Sources:
         if is_stored_table(path):
             return self._tables
-        relative = "://" not in path and not Path(path).is_absolute()
-        return self._buckets if (self._profile.sources if relative else path).startswith(BUCKET) else self._files
+        at = self._profile.sources if is_relative(path) else path
+        return self._buckets if at.startswith(BUCKET) else self._files
 
     @cached_property
     def _buckets(self) -> Sources:

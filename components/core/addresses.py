@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from components.core.artifacts import canonical_json
@@ -17,6 +18,11 @@ def of_query(query: str, parameters: Mapping[str, Any]) -> str:
 def table_of(address: str) -> str:
     """The table PROJECT.DATASET.TABLE that an address names; empty where it names something else."""
     return address.removeprefix(TABLE) if address.startswith(TABLE) else ""
+
+
+def is_relative(address: str) -> bool:
+    """Whether it stands under the profile's `sources`: it is neither a URL nor an absolute path."""
+    return "://" not in address and not Path(address).is_absolute()
 
 
 def is_stored_table(address: str) -> bool:

@@ -68,27 +68,34 @@ def _meant(model: type[BaseModel], one: ErrorDetails) -> str:
         return ""
     from difflib import get_close_matches
 
-    known = _section(model, one["loc"][:-1]).model_fields
+    known = _section(model, one["loc"][:-1])[0].model_fields
     return next(iter(get_close_matches(str(one["loc"][-1]), known, 1, _NEAR)), "")
 
 
-def _section(model: type[BaseModel], place: Place) -> type[BaseModel]:
-    """The model at a place; what is no field of a model is an index or a name of the user's."""
+def _section(model: type[BaseModel], place: Place) -> tuple[type[BaseModel], bool]:
+    """The model at a place, and whether a mapping's key follows there: a name of the user's, which is no field."""
+    named = False
     for part in place:
-        field = model.model_fields.get(str(part))
+        field = None if named else model.model_fields.get(str(part))
+        named = field is not None and _is_mapping(field.annotation)
         model = next(models_in(field.annotation), model) if field is not None else model
-    return model
+    return model, named
+
+
+def _is_mapping(annotation: Any) -> bool:
+    return any(typing.get_origin(one) is dict for one in (annotation, *typing.get_args(annotation)))
 
 
 def _example(model: type[BaseModel], place: Place) -> str:
     """A valid value, as the field there gives one; empty: it gives none."""
     known = [part for part in place if part != _KEY]
     if _KEY in place:  # of schedules.NAME: the key's type is the mapping's first
-        field = _section(model, known[:-2]).model_fields.get(str(known[-2]))
+        field = _section(model, known[:-2])[0].model_fields.get(str(known[-2]))
         keys = typing.get_args(field.annotation)[0] if field is not None else None
         found = [one for one in getattr(keys, "__metadata__", ()) if isinstance(one, FieldInfo)]
     else:
-        field = _section(model, place[:-1]).model_fields.get(str(place[-1]))
+        section, named = _section(model, place[:-1])
+        field = None if named else section.model_fields.get(str(place[-1]))
         found = [field] if field is not None else []
     example = str(found[0].examples[0]) if found and found[0].examples else ""
     return f"{example}, or empty" if example and found[0].default == "" else example

@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import model_validator
@@ -35,6 +35,8 @@ from components.core.sections import (
 from components.core.targets import CloudRun, Dataflow, Kubeflow, Vertex
 
 LOCAL_ROOT = ".esteira"
+Shared = TypeVar("Shared", Dataflow, CloudRun)
+"""Sections whose project, region, account and key may be the section vertex's."""
 _SECRET = re.compile(r"token|key|secret|password|passwd|credential|signature|\bsig\b|auth", re.IGNORECASE)
 
 
@@ -72,6 +74,16 @@ class Profile(Strict):
     """Cloud Run: of predictions on demand or by the clock, without a pipelines' platform."""
 
     @model_validator(mode="after")
+    def _stores_are_somewhere(self) -> Self:
+        kinds = {"blobs": "gs://bucket/prefix", "tables": "project.dataset"}
+        for port, such in kinds.items():
+            if getattr(self, port).adapter == "google" and not getattr(self, port).at:
+                raise ValueError(f"name {such} in {port}.at, which {port}.adapter: google needs")
+        if self.events.adapter == "pubsub" and not self.events.at:
+            raise ValueError("name the project in events.at, which events.adapter: pubsub needs")
+        return self
+
+    @model_validator(mode="after")
     def _google_is_somewhere(self) -> Self:
         for port in ("registry", "endpoints", "tracking"):
             if getattr(self, port).adapter == "google" and self.vertex is None:
@@ -99,8 +111,14 @@ class Profile(Strict):
     @property
     def dataflow(self) -> Dataflow:
         """Where Dataflow runs and as whom: what jobs.dataflow leaves out is the section vertex's."""
-        given, vertex = self.jobs.dataflow, self.vertex
-        names = ("project", "region", "service_account", "kms_key")
+        return self._with_vertex(self.jobs.dataflow)
+
+    def cloud_run_there(self) -> CloudRun:
+        """Where Cloud Run is and as whom, in the same way."""
+        return self._with_vertex(self.cloud_run)
+
+    def _with_vertex(self, given: Shared) -> Shared:
+        vertex, names = self.vertex, ("project", "region", "service_account", "kms_key")
         found = {name: getattr(vertex, name) for name in names if vertex is not None and not getattr(given, name)}
         return given.model_copy(update=found)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,8 +63,8 @@ def submit(
     ready = launch.ready(case, pipeline, release, target, chosen)
     wanted = backfill_windows(ready, start, stop, key) if start or stop else []
     if not allow_local_blobs:
-        targets.require_shared(chosen, ready.file, target)
-    on = f"--on {target} --profile {profile}"
+        targets.require_shared(chosen, ready.file, target, [pipeline])
+    on = f"--on {target} --profile {shlex.quote(profile)}"
     if wanted:
         launched = launch.launch(ready, runs, target, chosen, Connected(chosen))
         _backfilled(launched, wanted, backfill.Pace(key, parallel, every), out, on, as_json=as_json)
@@ -107,7 +108,7 @@ def _backfilled(launched: Launched, wanted: list[Window], pace: Pace, out: Conso
         echo_json([asdict(run) for run in ended])
     left = len(wanted) - sum(run.state == "done" for run in ended)
     if left:
-        remedy = "Mend what failed, `esteira runs retry` it, and give the same command again."
+        remedy = f"Mend what failed, `esteira runs retry RUN {on}`, and give the same command again."
         raise RunError("windows", "all be done", f"{left} of {len(wanted)} are not", remedy)
 
 

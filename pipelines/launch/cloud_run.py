@@ -35,10 +35,7 @@ _LABELS = {"key": "kms_key", "seconds": "time limit"}
 
 def at(profile: Profile) -> CloudRun:
     """Where the profile says that Cloud Run is, and as whom. Raises CaseError where it does not."""
-    given, vertex = profile.cloud_run, profile.vertex
-    names = ("project", "region", "service_account", "kms_key")
-    found = {name: getattr(vertex, name) for name in names if vertex is not None and not getattr(given, name)}
-    whole = given.model_copy(update=found)
+    whole = profile.cloud_run_there()
     whole = whole.model_copy(update={"scheduler_account": whole.scheduler_account or whole.service_account})
     for name in ("project", "region", "service_account"):
         if not getattr(whole, name):
@@ -121,7 +118,7 @@ def prepare(
     file = case_file.load(home)
     image, given = _image(name, chosen, digests, folder)
     if not allow_local_blobs:
-        targets.require_shared(chosen, file, "Cloud Run")
+        targets.require_shared(chosen, file, "Cloud Run", ["predict"])
     jobs = CloudRunJobs(where)
     passed = {**submit.digests(home, file), "profile": given.to_json()}
     arguments = tuple(text for key, value in passed.items() for text in (f"--{key}", value))

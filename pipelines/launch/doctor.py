@@ -11,7 +11,7 @@ import sys
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http.client import HTTPException
 from pathlib import Path
 
@@ -30,18 +30,21 @@ BRIEF = Patience(deadline=5.0)
 """Seconds that a target which does not answer is asked again."""
 
 
-def checks(profile: Profile, case: str = "", operations: Operations | None = None) -> Iterator[Check]:
+def checks(
+    profile: Profile, case: str = "", operations: Operations | None = None, sources: Sequence[str] = ()
+) -> Iterator[Check]:
     """Each check as it is made, the ones without which nothing runs first; then what the profile has elsewhere."""
     yield from _here(profile)
-    yield from _elsewhere(profile, case, operations)
+    yield from _elsewhere(profile, case, operations, sources)
 
 
-def named(case: str) -> tuple[str, Operations] | tuple[()]:
+def named(case: str) -> tuple[str, Operations, list[str]] | tuple[()]:
     """What `checks` takes of a case on the command line; nothing for none. Raises CaseError."""
     if not case:
         return ()
     found = case_file.load(cases.find(case))
-    return found.name, found.operations()
+    sources = [found.source, *(reference.source for reference in found.references.values())]
+    return found.name, found.operations(), [source.path for source in sources]
 
 
 def _here(profile: Profile) -> Iterator[Check]:
@@ -55,15 +58,17 @@ def _here(profile: Profile) -> Iterator[Check]:
     yield _webhook(profile)
 
 
-def _elsewhere(profile: Profile, case: str, operations: Operations | None) -> Iterator[Check]:
+def _elsewhere(
+    profile: Profile, case: str, operations: Operations | None, sources: Sequence[str] = ()
+) -> Iterator[Check]:
     from pipelines.launch import doctor_google, doctor_needs
 
     for name, address in profile.emulators.variables().items():
         yield _listens(name, address)
     if profile.jobs.runner == "PortableRunner" and (service := profile.jobs.options.get("job_endpoint")):
         yield _listens("Beam's job service", str(service))
-    if doctor_google.wanted(profile):
-        yield from doctor_google.checks(profile, case, operations)
+    if doctor_google.wanted(profile, sources):
+        yield from doctor_google.checks(profile, case, operations, sources)
     elif not doctor_needs.services(profile):
         yield _variable("PUBSUB_EMULATOR_HOST", "no local Pub/Sub; the pipelines here do not need it")
         yield _variable("STORAGE_EMULATOR_HOST", "no local Cloud Storage; the pipelines here do not need it")

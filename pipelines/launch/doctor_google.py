@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -43,17 +43,17 @@ class Asked:
     profile: Profile
     you: Account
     case: str = ""
-    operations: Operations | None = None
 
     @property
     def region(self) -> str:
         return self.profile.vertex.region if self.profile.vertex is not None else ""
 
 
-def wanted(profile: Profile) -> bool:
-    """Whether the profile names anything of Google Cloud for which no emulator stands."""
+def wanted(profile: Profile, sources: Sequence[str] = ()) -> bool:
+    """Whether the profile, or a case's sources, name anything of Google Cloud for which no emulator stands."""
     real = _real(profile)
-    return bool(doctor_needs.services(real) or doctor_needs.buckets(real) or doctor_needs.source_bucket(real))
+    buckets = doctor_needs.buckets(real) or doctor_needs.source_buckets(real, sources)
+    return bool(doctor_needs.services(real) or buckets)
 
 
 def _real(profile: Profile) -> Profile:
@@ -62,6 +62,8 @@ def _real(profile: Profile) -> Profile:
     if profile.vertex is not None and profile.vertex.endpoint.startswith("http://"):
         changed |= {name: getattr(plain, name) for name in ("vertex", "registry", "endpoints", "tracking")}
         changed["jobs"] = profile.jobs.model_copy(update={"dataflow": profile.dataflow})  # whose project is vertex's
+        if profile.cloud_run != plain.cloud_run:
+            changed["cloud_run"] = profile.cloud_run_there()
     if emulators.storage:
         changed |= {"blobs": plain.blobs, "sources": plain.sources}
     if emulators.bigquery:
@@ -74,12 +76,17 @@ def _real(profile: Profile) -> Profile:
 
 
 def checks(
-    profile: Profile, case: str = "", operations: Operations | None = None, you: Account | None = None
+    profile: Profile,
+    case: str = "",
+    operations: Operations | None = None,
+    sources: Sequence[str] = (),
+    you: Account | None = None,
 ) -> Iterator[Check]:
-    """Each as it is made. Without an account there is nothing else to look at."""
+    """Each as it is made. Without an account there is nothing else to look at. `sources` are the case's addresses."""
+    email = profile.vertex.service_account if profile.vertex is not None else ""
     profile = _real(profile)
     try:
-        asked = Asked(profile, you or yours(), case, operations)
+        asked = Asked(profile, you or yours(), case)
     except SetupError as error:
         yield Check("Google account", "broken", str(error.value), f"nothing on Google Cloud. {error.remedy}")
         return
@@ -87,10 +94,10 @@ def checks(
     for project, apis in doctor_needs.services(profile).items():
         yield _project(asked.you, project)
         yield _services(asked.you, project, apis)
-    yield from doctor_rights.checks(asked.you, profile)
+    yield from doctor_rights.checks(asked.you, doctor_needs.grants(profile, sources), email)
     for bucket in doctor_needs.buckets(profile):
         yield _bucket(asked, bucket, asked.region)
-    if bucket := doctor_needs.source_bucket(profile):
+    for bucket in doctor_needs.source_buckets(profile, sources):
         yield _bucket(asked, bucket)
     yield from _dataset(asked)
     yield from _tensorboard(asked)

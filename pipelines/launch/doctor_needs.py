@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
@@ -77,9 +77,10 @@ def _services(profile: Profile) -> Iterator[tuple[str, str]]:
         yield image.split("/")[1], "artifactregistry"
 
 
-def grants(profile: Profile) -> list[Grant]:
-    """What whoever launches needs, and what the tasks need."""
-    return [*_yours(profile), *_cloud_run(profile), *_stores(profile), *_models(profile), *_jobs(profile)]
+def grants(profile: Profile, sources: Sequence[str] = ()) -> list[Grant]:
+    """What whoever launches needs, and what the tasks need; `sources` are a case's addresses."""
+    stores = _stores(profile, source_buckets(profile, sources))
+    return [*_yours(profile), *_cloud_run(profile), *stores, *_models(profile), *_jobs(profile)]
 
 
 def _yours(profile: Profile) -> Iterator[Grant]:
@@ -105,11 +106,12 @@ def _cloud_run(profile: Profile) -> Iterator[Grant]:
         yield Grant("you", account, "roles/iam.serviceAccountUser", ("iam.serviceAccounts.actAs",))
 
 
-def _stores(profile: Profile) -> Iterator[Grant]:
+def _stores(profile: Profile, read: Sequence[str]) -> Iterator[Grant]:
+    """`read` are the buckets that are read alone."""
     for bucket in buckets(profile):
         yield Grant("you", f"gs://{bucket}", "roles/storage.objectUser", _OBJECTS)
         yield Grant("tasks", f"gs://{bucket}", "roles/storage.objectUser", _OBJECTS)
-    if bucket := source_bucket(profile):
+    for bucket in read:
         yield Grant("you", f"gs://{bucket}", "roles/storage.objectViewer", _READS)
         yield Grant("tasks", f"gs://{bucket}", "roles/storage.objectViewer", _READS)
     if profile.tables.adapter == "google":
@@ -165,10 +167,12 @@ def buckets(profile: Profile) -> list[str]:
     return sorted({urlsplit(place).netloc for place in named})
 
 
-def source_bucket(profile: Profile) -> str:
-    """Of the sources, where it is none of those; empty: they lie elsewhere."""
-    found = urlsplit(profile.sources).netloc if profile.sources.startswith(BUCKET) else ""
-    return "" if found in buckets(profile) else found
+def source_buckets(profile: Profile, sources: Sequence[str] = ()) -> list[str]:
+    """Of the profile's sources and a case's own, where they are none of those and no emulator has them."""
+    if profile.emulators.storage:
+        return []
+    found = {urlsplit(place).netloc for place in (profile.sources, *sources) if place.startswith(BUCKET)}
+    return sorted(found - set(buckets(profile)))
 
 
 def images(profile: Profile) -> list[str]:

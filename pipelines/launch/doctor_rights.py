@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from urllib.parse import quote
 
 from components.adapters.gcp.account import Account, Reply
-from components.core.profile import Profile
-from pipelines.launch import doctor_needs
 from pipelines.launch.doctor_check import Check
 from pipelines.launch.doctor_needs import Grant
 
 
-def checks(you: Account, profile: Profile) -> Iterator[Check]:
-    """A line for each role and resource: yours, then the tasks' under their own account, where you may become it."""
-    grants, email = doctor_needs.grants(profile), profile.vertex.service_account if profile.vertex is not None else ""
+def checks(you: Account, grants: Sequence[Grant], email: str) -> Iterator[Check]:
+    """A line for each role and resource: yours, then the tasks' under their own account, where you may become it.
+
+    `email` is that account's; empty: they have yours.
+    """
     yield from (_right(you, grant) for grant in grants if grant.who == "you")
     tasks = you if email in ("", you.who) else you.as_service_account(email)
     if tasks is None:

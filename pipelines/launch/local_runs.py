@@ -10,6 +10,7 @@ from components.adapters.connect import Connected
 from components.adapters.local.runs import LocalRuns
 from components.core.profile import Profile
 from components.core.record import RunRecord
+from pipelines.launch import hints
 
 
 def local_runs(profile: Profile, out: Console | None = None) -> LocalRuns:
@@ -25,4 +26,5 @@ def local_runs(profile: Profile, out: Console | None = None) -> LocalRuns:
         text = compile.text(record.pipeline, resources=asked.resources)
         return run.go(head, text, out or Console(stderr=True)).record.job
 
-    return LocalRuns(Connected(profile).blobs, profile.path("artifacts"), again)
+    listing = hints.esteira("runs list", profile.name)
+    return LocalRuns(Connected(profile).blobs, profile.path("artifacts"), again, listing)

@@ -113,11 +113,14 @@ def _told(wanted: Plan) -> str:
     return f"{wanted.asked.pipeline} at {wanted.cron} {wanted.time_zone}{state}"
 
 
-def only(schedules: Schedules, case: str, name: str) -> Scheduled:
-    """The one schedule of this name; the oldest where there are several. Raises CaseError."""
+def only(schedules: Schedules, case: str, name: str, listing: str) -> Scheduled:
+    """The one schedule of this name; the oldest where there are several. Raises CaseError.
+
+    `listing` is the command that shows them.
+    """
     there = [one for one in schedules.list(case) if one.display_name == display_name(case, name)]
     if not there:
-        raise CaseError("SCHEDULE", f"be one of {case} on the target", name, "See `esteira schedule list`.")
+        raise CaseError("SCHEDULE", f"be one of {case} on the target", name, f"See `{listing}`.")
     return there[0]
 
 

@@ -62,7 +62,7 @@ class Work:
 
     def update(self, name: str, *, dry_run: bool) -> Iterator[str]:
         """What differs, and then makes it so."""
-        schedule.only(self.schedules, self.file.name, name)
+        schedule.only(self.schedules, self.file.name, name, _listing(self.file.name, self.to, self.profile.name))
         steps = [step for step in self._steps() if step.name == name]
         for step in steps:
             yield str(step)
@@ -100,7 +100,7 @@ def prepare(
     wanted = tuple(file.schedules if names is None else names)
     ready = {pipeline: submit.ready(case, pipeline, release, to, chosen) for pipeline in _pipelines(file, wanted)}
     if not allow_local_blobs:
-        targets.require_shared(chosen, file, to)
+        targets.require_shared(chosen, file, to, list(ready))
     found.probe()
     targets.require_bucket(chosen, to)
     return Work(found, file, chosen, ready, wanted, to)
@@ -123,9 +123,13 @@ def shown(case: str, name: str | None, to: str, profile: str) -> tuple[str, list
     if name is not None:
         found = [one for one in found if one.display_name == display_name(called, name)]
         if not found:
-            remedy = f"See `{hints.esteira(f'schedule list {called} --to {to}', profile)}`."
+            remedy = f"See `{_listing(called, to, profile)}`."
             raise CaseError("SCHEDULE", f"be one of {called} on {to}", name, remedy)
     return called, found
+
+
+def _listing(case: str, to: str, profile: str) -> str:
+    return hints.esteira(f"schedule list {case} --to {to}", profile)
 
 
 def said(case: str, name: str | None, profile: str, *, crontab: bool) -> list[str]:
@@ -146,7 +150,7 @@ def change(case: str, name: str, to: str, profile: str, verb: str) -> str:
     """Pauses, resumes or deletes: whether the case has it or not."""
     chosen = profiles.load(profile)
     found, called = targets.schedules(chosen, to), case_file.load(cases.find(case)).name
-    first = schedule.only(found, called, name)
+    first = schedule.only(found, called, name, _listing(called, to, profile))
     if verb == "delete":
         for one in found.list(called):
             if one.display_name == first.display_name:

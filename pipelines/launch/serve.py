@@ -35,12 +35,16 @@ class Wishes:
 
 @dataclass(frozen=True)
 class Launch:
-    """A server that is ready to start. `made` is the token where it was made for this one start, else empty."""
+    """A server that is ready to start. `made` is the token where it was made for this one start, else empty.
+
+    `registry` is the address of the remote registry that numbers the versions.
+    """
 
     case: str
     python: Path
     variables: dict[str, str]
     made: str = ""
+    registry: str = ""
 
     def start(self) -> None:
         """Becomes the server, so that what ends this process ends it."""
@@ -61,7 +65,8 @@ def prepare(name: str, profile: Profile, wishes: Wishes) -> Launch:
     _check_here(profile)
     variables, made = _access(wishes)
     _check_free(wishes)
-    return Launch(file.name, environments.python(types.SERVER), variables | _told(file, profile, wishes), made)
+    told = variables | _told(file, profile, wishes)
+    return Launch(file.name, environments.python(types.SERVER), told, made, profile.registry.at)
 
 
 def _check_here(profile: Profile) -> None:
@@ -80,7 +85,7 @@ def champion(launch: Launch, ports: Ports) -> int | None:
     Raises
     ------
     ArtifactError
-        It is gone or altered.
+        It, or the challenger, is gone or altered.
     ModelError
         No server can load it.
     """
@@ -89,17 +94,19 @@ def champion(launch: Launch, ports: Ports) -> int | None:
     if launch.variables["ESTEIRA_REGISTRY"] == "remote":
         models = records = RecordedModels(ports.blobs)
         for version in (pointer.champion, pointer.challenger):
-            if version is not None and not records.has(launch.case, version):
+            if version is not None and not records.has(launch.case, version, launch.registry):
                 records.record(ports.registry.get(launch.case, version))
-    if pointer.champion is not None:
-        _check_loads(models.fetch(launch.case, pointer.champion), f"{launch.case} version {pointer.champion}")
+    for version in (pointer.champion, pointer.challenger):
+        if version is not None:
+            _check_loads(models.fetch(launch.case, version), f"{launch.case} version {version}")
     return pointer.champion
 
 
 def _check_loads(folder: Path, version: str) -> None:
     found = Model.from_json((folder / model.FILE).read_bytes(), where=str(folder)).serve_with
     if found != "onnx":
-        rule, remedy = "be onnx for a server, which has no scikit-learn", f"Promote another version; {SCORED}."
+        rule = "be onnx for a server, which has no scikit-learn"
+        remedy = f"Promote another version, or abort the canary of this one; {SCORED}."
         raise ModelError("model.serve_with", rule, found, remedy, where=version)
 
 

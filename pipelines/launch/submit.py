@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -71,7 +72,8 @@ def _same_pipeline(spec: Mapping[str, Any], pipeline: str, where: str) -> None:
 
 
 def _compile(name: str, folder: Path, profile: Profile) -> str:
-    return hints.esteira(f"compile {name} --images build/digests.json --out {folder}", profile.name)
+    words = f"compile {shlex.quote(name)} --images build/digests.json --out {shlex.quote(str(folder))}"
+    return hints.esteira(words, profile.name)
 
 
 def _same_case(manifest: Mapping[str, Any], home: Path, file: CaseFile, folder: Path, profile: Profile) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from components.adapters.connect import Connected
 from components.adapters.mounted import MOUNT
 from components.adapters.recorded_runs import RecordedRuns
 from components.adapters.runs import Runs, Schedules
+from components.core.addresses import is_relative
 from components.core.errors import CaseError, SetupError
 from components.core.profile import Profile
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from components.core.case import Case
     from components.core.targets import Kubeflow, Vertex
 
-CLOUD = ("vertex", "kubeflow")
+CLOUD, TRAINS = ("vertex", "kubeflow"), {"batch", "fast"}
 NAMES = ("local", *CLOUD)
 
 
@@ -71,15 +72,22 @@ def kubeflow(profile: Profile) -> Kubeflow:
     return profile.kubeflow
 
 
-def require_shared(profile: Profile, case: Case, target: str) -> None:
-    """A folder of this machine is none of a cloud's tasks. Raises SetupError for what they would not find."""
+def require_shared(profile: Profile, case: Case, target: str, pipelines: Collection[str]) -> None:
+    """A folder of this machine is none of a cloud's tasks. Raises SetupError for what these would not find."""
     rule, unless = f"be reachable from {target}", "or --allow-local-blobs if this folder is mounted there."
     for port in ("blobs", "tables", "registry"):
         if getattr(profile, port).adapter == "local":
             remedy = f"Name a store that the tasks reach too, {unless}"
             raise SetupError(f"profile.{port}", rule, str(profile.path(port)), remedy)
+    if "fast" in pipelines and profile.events.adapter == "log":
+        remedy = f"Name Pub/Sub (adapter: pubsub), {unless}"
+        raise SetupError("profile.events", rule, str(profile.path("events")), remedy)
+    tracking = profile.tracking
+    if set(pipelines) & TRAINS and tracking.adapter == "mlflow" and not tracking.at.startswith(("http://", "https://")):
+        remedy = f"Name MLflow's server, Vertex Experiments (adapter: google) or none, {unless}"
+        raise SetupError("profile.tracking", rule, tracking.at or str(profile.path("mlflow.db")), remedy)
     for source in (case.source, *(reference.source for reference in case.references.values())):
-        relative = "://" not in source.path and not Path(source.path).is_absolute()
+        relative = is_relative(source.path)
         place = f"{profile.sources}/{source.path}" if relative else source.path
         here = "://" not in place or place.startswith("file://")
         mounted = target == "vertex" and place.startswith(MOUNT)

@@ -163,7 +163,7 @@ def test_a_reader_bears_a_server_that_is_away_until_its_patience_ends(monkeypatc
 
 
 def test_without_a_project_the_profile_is_named(tmp_path) -> None:
-    profile = Profile(root=str(tmp_path), events=EventsAddress(adapter="pubsub"))
+    profile = Profile(root=str(tmp_path)).model_copy(update={"events": EventsAddress(adapter="pubsub")})
     with pytest.raises(CaseError) as caught:
         _ = Connected(profile).events
     assert str(caught.value) == (

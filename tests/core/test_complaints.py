@@ -88,3 +88,25 @@ def test_a_pattern_without_an_example_is_told_as_it_is() -> None:
     with pytest.raises(ValidationError) as caught:
         Model.model_validate({"name": "b"})
     assert complaints.first(Model, caught.value).rule == "match pattern '^a$'"
+
+
+def test_a_name_of_the_users_that_is_a_fields_too_hides_no_key() -> None:
+    class Inner(BaseModel, extra="forbid"):
+        colour: str = Field(default="", pattern="^red$", examples=["red"])
+
+    class Outer(BaseModel, extra="forbid"):
+        inner: Inner = Inner()
+        floors: dict[str, float] = {}
+        parts: dict[str, Inner] = {}
+
+    class Whole(BaseModel, extra="forbid"):
+        outers: dict[str, Outer] = {}
+
+    def first(data: dict[str, Any]) -> complaints.Complaint:
+        with pytest.raises(ValidationError) as caught:
+            Whole.model_validate(data)
+        return complaints.first(Whole, caught.value)
+
+    assert first({"outers": {"inner": {"flors": {}}}}).remedy == "Did you mean floors? Mend this key."
+    assert first({"outers": {"outers": {"parts": {"floors": {"color": ""}}}}}).remedy.startswith("Did you mean colour?")
+    assert first({"outers": {"a": {"parts": {"inner": {"colour": "blue"}}}}}).rule == "be such as red, or empty"

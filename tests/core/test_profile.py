@@ -65,6 +65,20 @@ def test_an_mlflow_registry_is_a_server(at: str) -> None:
         Profile.from_json(json.dumps({"registry": {"adapter": "mlflow", "at": at}}))
 
 
+@pytest.mark.parametrize(
+    ("section", "told"),
+    [
+        ({"blobs": {"adapter": "google"}}, "name gs://bucket/prefix in blobs.at, which blobs.adapter: google needs"),
+        ({"tables": {"adapter": "google"}}, "name project.dataset in tables.at, which tables.adapter: google needs"),
+        ({"events": {"adapter": "pubsub"}}, "name the project in events.at, which events.adapter: pubsub needs"),
+    ],
+)
+def test_a_store_in_the_cloud_has_an_address(section: dict[str, object], told: str) -> None:
+    with pytest.raises(CaseError) as caught:
+        Profile.from_json(json.dumps(section))
+    assert f"must {told}. Got" in str(caught.value)
+
+
 def test_an_unknown_profile_and_an_unknown_key_are_refused(tmp_path: Path) -> None:
     with pytest.raises(CaseError, match="'profile' must be 'local' or a file"):
         profile.load("prod", tmp_path)

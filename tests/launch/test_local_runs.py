@@ -21,6 +21,7 @@ from components.adapters.runs import Asked
 from components.core.errors import CaseError, SetupError
 from components.core.profile import Profile
 from components.core.record import RunRecord, StepRecord, launch_path, step_path
+from pipelines.launch.local_runs import local_runs
 
 HEAD = RunRecord("job-1", "batch", "flights", ("ingest", "validate", "notify"), {}, started=1.0)
 
@@ -133,6 +134,11 @@ def test_what_is_not_there_or_not_for_here_is_told(bench: Bench) -> None:
         bench.runs.get("none")
     with pytest.raises(CaseError, match="Give: esteira run flights batch"):
         bench.runs.start(Asked("batch", "flights", "k", {}, {}))
+
+
+def test_the_runs_that_are_there_are_shown_over_the_same_profile(tmp_path: Path) -> None:
+    with pytest.raises(CaseError, match="See `esteira runs list --profile dev`"):
+        local_runs(Profile(name="dev", root=str(tmp_path))).get("none")
 
 
 def test_a_process_is_marked_by_machine_number_and_start() -> None:

@@ -169,7 +169,10 @@ def test_a_schedule_that_the_case_or_the_target_lacks_is_named(on_vertex: Desk) 
     created = give(on_vertex, "create", "weekly")
     assert "must be one of the case's schedules: nightly. Got 'weekly'" in str(created.exception)
     paused = give(on_vertex, "pause", "nightly")
-    assert "must be one of flights on the target. Got 'nightly'" in str(paused.exception)
+    told = (
+        "must be one of flights on the target. Got 'nightly'. See `esteira schedule list flights --to vertex --profile"
+    )
+    assert told in str(paused.exception)
 
 
 def test_schedules_need_blobs_that_the_tasks_reach(on_vertex: Desk) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from components import types
+from components.adapters import release
 from components.core.errors import CaseError, ModelError, SetupError
 from components.core.profile import Profile
 from components.core.sections import RegistryAddress, StoreAddress
@@ -132,8 +133,18 @@ def test_a_champion_that_no_server_loads_is_told_before_the_server_starts(
         serve.champion(asked, made.ports)
     assert str(caught.value) == (
         "toy version 2: 'model.serve_with' must be onnx for a server, which has no scikit-learn. Got 'skops'. "
-        "Promote another version; `esteira run CASE predict` and `esteira stream CASE` score with it."
+        "Promote another version, or abort the canary of this one; `esteira run CASE predict` and `esteira stream CASE` score with it."
     )
+
+
+def test_a_challenger_that_no_server_loads_is_told_too(tmp_path: Path, make_launch: Callable[..., Launch]):
+    made = toys.toy(tmp_path, make_launch)
+    asked = serve.prepare(str(tmp_path / "case"), made.ports.profile, Wishes(port=0))
+    version = made.promote(made.model("first", ((2.0, -2.0), (0.0, 0.0)), serve_with="skops"))
+    made.promote(made.model("second"))
+    release.begin_canary(made.ports, toys.NAME, version, 20, by="somebody", why="")
+    with pytest.raises(ModelError, match=r"toy version 1: 'model.serve_with' must be onnx for a server"):
+        serve.champion(asked, made.ports)
 
 
 @pytest.mark.slow

@@ -223,7 +223,11 @@ def test_what_needs_no_cloud_holds_against_the_contract_server(tmp_path: Path) -
         released.make(tmp_path / "release", FLIGHTS, profiles.Profile(root=str(tmp_path / "esteira")))
         at = {"project": PROJECT, "region": REGION, "pipeline_root": f"gs://esteira/{key}", "endpoint": server.address}
         profile: dict[str, Any] = {"vertex": at, "blobs": {"adapter": "google", "at": f"gs://esteira/{key}"}}
-        profile |= {"registry": {"adapter": "google"}, "tables": {"adapter": "google", "at": f"{PROJECT}.smoke"}}
+        profile |= {
+            "tracking": {"adapter": "google"},
+            "registry": {"adapter": "google"},
+            "tables": {"adapter": "google", "at": f"{PROJECT}.smoke"},
+        }
         profile |= {"endpoints": {"image": released.IMAGES["esteira-pipeline"]}, "sources": f"gs://esteira/{key}"}
         profile["emulators"] = {"storage": f"http://{os.environ['ESTEIRA_GCS']}"}
         (tmp_path / "profiles").mkdir()

@@ -292,6 +292,7 @@ def nothing_made(desk: Desk) -> bool:
         (["--to", "vertex", "--key", "a b"], "'--key' must be 1 to 80 letters, digits or . _ : / + -"),
         (["--to", "vertex", "--release", "none"], "'--release' must be a release with a manifest.json. Got 'none'."),
         (["--to", "vertex", "--release", "none"], "--images build/digests.json --out none --profile cloud"),
+        (["--to", "vertex", "--release", "a b"], "--images build/digests.json --out 'a b' --profile cloud"),
         (["--to", "vertex", "--from", "2013-01-01"], "'--from and --to' must both be given"),
         (["--to", "kubeflow"], "profile: 'kubeflow' must be a section with a host."),
         (["--to", "vertex"], "'profile.blobs' must be reachable from vertex."),
@@ -425,4 +426,5 @@ def test_after_a_failed_window_no_other_begins(both: Desk) -> None:
     result = both.submit("--from", "2013-01-01", "--to", "2013-05-01", "--parallel", "1")
     assert isinstance(result.exception, RunError)
     assert "Got '4 of 4 are not'" in str(result.exception)
+    assert f"`esteira runs retry RUN --on {both.target} --profile cloud`" in str(result.exception)
     assert len(both.made()) == 1

@@ -26,10 +26,14 @@ class LocalRuns:
         The folder of the artifacts, where logs are.
     again
         Runs a record's pipeline with its arguments, to the end; the new run's name.
+    listing
+        The command that shows them.
     """
 
-    def __init__(self, blobs: Blobs, root: Path, again: Callable[[RunRecord], str]) -> None:
-        self._blobs, self._root, self._again = blobs, root, again
+    def __init__(
+        self, blobs: Blobs, root: Path, again: Callable[[RunRecord], str], listing: str = "esteira runs list"
+    ) -> None:
+        self._blobs, self._root, self._again, self._listing = blobs, root, again, listing
 
     def probe(self) -> None:
         """There is nothing that could be away."""
@@ -40,7 +44,7 @@ class LocalRuns:
 
     def get(self, id: str) -> Run:
         if id not in records.jobs(self._blobs):
-            raise CaseError("RUN", "be one on this machine", id, "See `esteira runs list`.")
+            raise CaseError("RUN", "be one on this machine", id, f"See `{self._listing}`.")
         return self._run(records.load_run(self._blobs, id))
 
     def list(self, case: str = "", most: int = 20) -> list[Run]:

@@ -10,6 +10,7 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 
 from components.adapters.ports import Bounds, Listed, Scan
+from components.core.addresses import is_relative
 from components.core.artifacts import sha256
 from components.core.columns import ColumnType
 from components.core.errors import DataError, SetupError
@@ -37,7 +38,7 @@ class FileSources:
 
     def listing(self, path: str) -> list[Listed]:
         plain = path.removeprefix("file://")
-        if self._base and "://" not in plain and not Path(plain).is_absolute():
+        if self._base and is_relative(plain):
             plain = self._base + plain
         found = _remote_listing(plain) if "://" in plain else self._listing(plain)
         if not found:
