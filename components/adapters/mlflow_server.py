@@ -48,6 +48,7 @@ class MlflowServerRegistry:
         settle: float = SETTLE,
     ) -> None:
         self._blobs, self._calls, self._models = blobs, Calls(address, patience), StoredModels(blobs)
+        self._at = address
         self._lease, self._settle = lease, settle
 
     def register(self, name: str, model: Path, identity: str, tags: Mapping[str, str]) -> ModelVersion:
@@ -61,14 +62,14 @@ class MlflowServerRegistry:
             return self._make(name, identity, body, lease)
 
         lease = Lease(self._blobs, f"registry/{name}/{identity}.lease", self._lease)
-        return _version(lease.once(lambda: self._find(name, identity), make), {})
+        return self._version(lease.once(lambda: self._find(name, identity), make), {})
 
     def versions(self, name: str) -> list[ModelVersion]:
         aliases = self._aliases(checked_model(name))
-        return [_version(found, aliases) for found in self._list(name)]
+        return [self._version(found, aliases) for found in self._list(name)]
 
     def get(self, name: str, version: int) -> ModelVersion:
-        return _version(self._get(name, version), self._aliases(name))
+        return self._version(self._get(name, version), self._aliases(name))
 
     def fetch(self, name: str, version: int) -> Path:
         identity, digest = stored_models.named(str(self._get(name, version)["source"])) or ("", "")
@@ -152,6 +153,13 @@ class MlflowServerRegistry:
             return {}
         return {str(one["alias"]): int(one["version"]) for one in found.get("aliases", [])}
 
+    def _version(self, found: Mapping[str, Any], aliases: Mapping[str, int]) -> ModelVersion:
+        name, tags, number = str(found["name"]), _tags(found), int(found["version"])
+        identity = tags.pop(_IDENTITY)
+        mine = tuple(alias for alias in ALIASES if aliases.get(alias) == number)
+        created, (_, digest) = found["creation_timestamp"] / 1000, stored_models.named(str(found["source"])) or ("", "")
+        return ModelVersion(name, number, identity, tags, mine, created, digest, self._at)
+
     def _source(self, identity: str, digest: str) -> str:
         """MLflow refuses a path of this machine."""
         address = self._models.address(identity, digest)
@@ -165,11 +173,3 @@ def _tags(found: Mapping[str, Any]) -> dict[str, str]:
 def _ours(found: Mapping[str, Any]) -> bool:
     stored = stored_models.named(str(found.get("source", "")))
     return stored is not None and _tags(found).get(_IDENTITY) == stored[0]
-
-
-def _version(found: Mapping[str, Any], aliases: Mapping[str, int]) -> ModelVersion:
-    tags, number = _tags(found), int(found["version"])
-    identity = tags.pop(_IDENTITY)
-    mine = tuple(alias for alias in ALIASES if aliases.get(alias) == number)
-    created, (_, digest) = found["creation_timestamp"] / 1000, stored_models.named(str(found["source"])) or ("", "")
-    return ModelVersion(str(found["name"]), number, identity, tags, mine, created, digest)

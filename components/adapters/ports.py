@@ -215,6 +215,8 @@ class ModelVersion:
     """Seconds since 1970."""
     digest: str = ""
     """Of its artifact in the blobs, where a server may take it from; empty: the registry alone gives it."""
+    registry: str = ""
+    """The address of the registry that numbers it, beside `digest`: another one's numbers mean other models."""
 
 
 class Models(Protocol):

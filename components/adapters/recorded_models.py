@@ -27,8 +27,12 @@ class RecordedModels:
         del body["aliases"]  # they are the pointer's, and move
         self._blobs.write(_name(version.name, version.version), json.dumps(body, indent=1, sort_keys=True).encode())
 
-    def has(self, name: str, version: int) -> bool:
-        return self._blobs.exists(_name(name, version))
+    def has(self, name: str, version: int, registry: str = "") -> bool:
+        """Whether it is recorded as the registry at this address numbers it: another one had other models."""
+        try:
+            return self.get(name, version).registry == registry
+        except ArtifactError:  # absent, or no record: it is written anew
+            return False
 
     def get(self, name: str, version: int) -> ModelVersion:
         record = _name(name, version)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,20 @@ def test_a_version_is_read_as_it_was_made_ready_and_its_model_verified(models, b
     assert models.get("flights", 3) == version
     folder = models.fetch("flights", 3)
     assert artifacts.verify(folder, "model") == artifacts.read_manifest(tmp_path / "model-a")
+
+
+def test_what_another_registry_numbered_so_is_not_taken_for_it(models, version):
+    first, second = (replace(version, registry=f"http://{name}:5000") for name in ("first", "second"))
+    models.record(first)
+    assert [models.has("flights", 3, one.registry) for one in (first, second)] == [True, False]
+    models.record(second)
+    assert models.get("flights", 3) == second
+    assert [models.has("flights", 3, one.registry) for one in (first, second)] == [False, True]
+
+
+def test_a_record_that_cannot_be_read_is_none(models, blobs):
+    blobs.write("versions/flights/3.json", b"[]")
+    assert not models.has("flights", 3)
 
 
 def test_a_version_whose_model_the_registry_keeps_leaves_no_record(models, blobs):

@@ -92,3 +92,11 @@ def test_a_record_that_is_missing_is_written_at_the_start(toy: Toy, name: str) -
     toy.ports.blobs.delete(f"versions/{name}/{version}.json")
     assert launcher.champion(launched(toy), toy.ports) == version
     assert records.get(name, version) == replace(registered, aliases=())
+
+
+def test_a_record_of_another_registry_under_the_same_root_is_written_anew_at_the_start(toy: Toy, name: str) -> None:
+    version = promote(toy, name, toy.model("first"))
+    records, registered = RecordedModels(toy.ports.blobs), toy.ports.registry.get(name, version)
+    records.record(replace(registered, identity="0" * 64, registry="http://another:5000"))
+    assert launcher.champion(launched(toy), toy.ports) == version
+    assert records.get(name, version) == replace(registered, aliases=())
