@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
+import subprocess
+import time
 import uuid
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,10 +23,13 @@ import yaml
 from components import ROUTE
 from components.adapters.connect import Connected
 from components.adapters.gcp.clients import BIGQUERY_EMULATOR, bigquery_client, storage_client
-from components.core import artifacts, case_file, shards
+from components.adapters.local.log import Log
+from components.core import artifacts, case_file, inference, shards
 from components.core import profile as profiles
+from components.streaming.loop import GROUP
+from pipelines.launch.run import ROUTES
 from tests.conftest import FLIGHTS, REPOSITORY
-from tests.e2e.conftest import Ran, esteira, run
+from tests.e2e.conftest import ESTEIRA, Ran, esteira, run
 from tests.servers.vertex.server import Vertex, vertex
 
 SERVERS = ("ESTEIRA_PRISM", "ESTEIRA_PUBSUB", "ESTEIRA_GCS", "ESTEIRA_BIGQUERY")
@@ -38,6 +45,22 @@ pytestmark = [
 ]
 
 
+PROFILE = ("--profile", "google-emulated")
+SMALLER = {
+    "{percent: 25, requests: 300, deadline: 3min, latency: 3, quality: {roc_auc: 0.1}}": (
+        "{percent: 50, requests: 60, deadline: 2min, latency: null, error_rate: 0.05, agreement: 0.5}"
+    ),
+    "canary_tolerance: 0.03": "canary_tolerance: 0.3",
+    "floors: {roc_auc: 0.85}": "floors: {roc_auc: 0.7}",
+    "split: {by: day, validation: 2, holdout: 2, score: 0}": "split: {by: month, validation: 1, holdout: 1, score: 0}",
+    "max_iter: 150": "max_iter: 40",
+    "seed: 7": "seed: 9",
+}
+"""A fortieth of the flights fills months, where the case has days, and gives a canary less to judge by."""
+PATIENCE = 240.0
+"""Seconds until what is under way is given up."""
+
+
 @dataclass(frozen=True)
 class Cloud:
     """A user's folder whose profile is Google's, and what stands for Vertex."""
@@ -47,7 +70,7 @@ class Cloud:
     address: str
 
     def run(self, pipeline: str = "batch") -> Ran:
-        return run(self.home, "flights", pipeline, "--profile", "google-emulated")
+        return run(self.home, "flights", pipeline, *PROFILE)
 
     def ports(self) -> Connected:
         return Connected(profiles.load("google-emulated", self.home / "profiles"))
@@ -77,6 +100,7 @@ def cloud(flights_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
         said["blobs"]["at"] = f"gs://esteira/{mark}"
         said["sources"] = f"gs://esteira/{mark}-sources"
         said["tables"]["at"] = f"esteira.t_{mark}"
+        said["events"]["at"] = f"t-{mark}"
         said["vertex"]["endpoint"] = server.address
         said["jobs"]["options"]["job_endpoint"] = os.environ["ESTEIRA_PRISM"]
         (home / "profiles").mkdir()
@@ -165,3 +189,106 @@ def test_a_canary_begins_and_is_aborted_by_hand(cloud: Cloud, first_there: Ran) 
     esteira(cloud.home, "models", "abort", "flights", "--why", "by hand", "--profile", "google-emulated")
     assert [deployed.model_version_id for deployed in endpoint.deployed_models] == ["1"]
     assert list(endpoint.traffic_split.values()) == [100]
+
+
+@dataclass(frozen=True)
+class Fast:
+    """What a run of fast, the stream beside it and the producer before and during it told."""
+
+    ran: Ran
+    stream: dict[str, Any]
+    published: int
+
+
+@pytest.fixture(scope="module")
+def fast(cloud: Cloud, first_there: Ran) -> Fast:
+    """The commands of the README's three shells, with Google's profile: stream, replay, run, and replay again."""
+    case = cloud.home / "smaller" / "flights"
+    shutil.copytree(FLIGHTS, case, ignore=shutil.ignore_patterns("__pycache__"))
+    text = (case / "case.yaml").read_text()
+    for before, after in SMALLER.items():
+        assert before in text
+        text = text.replace(before, after)
+    (case / "case.yaml").write_text(text)
+
+    def replay(*words: str) -> int:
+        told = json.loads(esteira(cloud.home, "replay", case, "--json", *PROFILE, *words).stdout)
+        return sum(told[name] for name in ("events", "labels", "duplicates", "bad"))
+
+    ports = cloud.ports()
+    ports.events.subscribe("flights", "stream").close()  # it is there before what is published, as in the cloud
+    log = Log(cloud.home / ".esteira" / "events" / "flights")
+    with begun(cloud.home, "stream", case) as stream:
+        published = replay("--from", "2013-10-01", "--to", "2013-11-01", "--duplicates", "0.02", "--bad", "0.01")
+        reached(log, published, stream)
+        with begun(cloud.home, "run", case, "fast") as ran:
+            while ports.endpoints.pointer("flights").challenger is None and ran.poll() is None:
+                time.sleep(0.2)
+            if ran.poll() is None:  # the stream tells of a version before it scores by it
+                assert stream.stderr is not None
+                next(line for line in stream.stderr if " gets " in line or ran.poll() is not None)
+                published += replay("--from", "2013-11-01", "--to", "2013-11-15")
+            out, errors = ran.communicate(timeout=PATIENCE)
+        reached(log, published, stream)
+        stream.send_signal(signal.SIGTERM)
+        told, said = stream.communicate(timeout=PATIENCE)
+    assert stream.returncode == 0, said
+    return Fast(Ran(ran.returncode, json.loads(out), errors), json.loads(told), published)
+
+
+def reached(log: Log, offset: int, stream: subprocess.Popen[str]) -> None:
+    """Waits until the stream has committed so much."""
+    deadline = time.monotonic() + PATIENCE
+    while log.committed(GROUP)[0] < offset:
+        assert stream.poll() is None, stream.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+@contextmanager
+def begun(home: Path, command: str, *words: object) -> Iterator[subprocess.Popen[str]]:
+    """A command under way, killed where a test fails meanwhile."""
+    line = [str(ESTEIRA), command, *map(str, words), "--json", *PROFILE]
+    with subprocess.Popen(line, cwd=home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_fast_runs_to_a_live_decision_and_the_endpoint_follows_it(cloud: Cloud, fast: Fast) -> None:
+    assert fast.ran.code == 0, fast.ran.errors
+    assert fast.ran.states() == dict.fromkeys(ROUTES["fast"], "done")
+    decided = fast.ran.record["steps"]["canary"]["parameters"]
+    assert decided["state"] in ("promote", "abort")
+    pointer = cloud.ports().endpoints.pointer("flights")
+    assert (str(pointer.champion), pointer.challenger) == (decided["champion"], None)
+    before = cloud.ports().endpoints.history("flights")[-2]
+    assert pointer.champion == (before.challenger if decided["state"] == "promote" else before.champion)
+    (endpoint,) = cloud.vertex.endpoints.values()
+    assert cloud.ports().endpoints.traffic("flights")[pointer.champion] == 100
+    assert sum(endpoint.traffic_split.values()) == 100
+
+
+def test_fast_learnt_from_the_topic_and_the_canary_judged_by_enough_live_requests(cloud: Cloud, fast: Fast) -> None:
+    steps = fast.ran.record["steps"]
+    assert steps["ingest"]["parameters"]["window_end"] == "2013-11-01T00:00:00Z"
+    assert steps["canary"]["rows_in"] >= 120
+
+
+def test_every_message_was_acknowledged_and_stands_in_one_place(cloud: Cloud, fast: Fast) -> None:
+    counts = fast.stream["counts"]
+    assert counts["read"] >= fast.published  # what Pub/Sub delivers again is a duplicate
+    assert counts["read"] == counts["good"] + counts["dead_letter"] + counts["late"] + counts["duplicate"]
+    assert min(counts["dead_letter"], counts["duplicate"], counts["labels"]) > 0
+    with closing(cloud.ports().events.subscribe("flights", GROUP)) as subscription:
+        assert subscription.pull(10, 1.0) == []
+
+
+def test_the_predictions_are_in_bigquery_once_by_champion_and_challenger(cloud: Cloud, fast: Fast) -> None:
+    live = cloud.ports().tables.read(inference.table("flights"), columns=["_id", "_version", "_role"]).to_pylist()
+    counts = fast.stream["counts"]
+    assert len({row["_id"] for row in live}) == len(live) == counts["good"] - counts["labels"]
+    assert {row["_role"] for row in live} == {"champion", "challenger"}
+    asked = f"SELECT count(*) AS n FROM `{cloud.ports().tables.resource(inference.table('flights'))}`"
+    assert [row["n"] for row in bigquery_client("esteira").query_and_wait(asked)] == [len(live)]
