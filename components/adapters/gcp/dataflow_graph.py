@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from components.adapters.beam_scratch import scratch
 from components.adapters.gcp.dataflow_calls import LABEL
 from components.adapters.ports import Blobs
 from components.core.errors import CaseError, SetupError
@@ -54,9 +55,10 @@ def job(build: Callable[[Any], None], wanted: Wanted, profile: Profile, blobs: B
 
     options = PipelineOptions.from_dictionary(_options(wanted, profile))
     options.view_as(TestOptions).dry_run = True  # translated, and not sent
-    pipeline = beam.Pipeline(runner="DataflowRunner", options=options)
-    build(pipeline)
-    made = pipeline.run().job
+    with scratch():
+        pipeline = beam.Pipeline(runner="DataflowRunner", options=options)
+        build(pipeline)
+        made = pipeline.run().job
     made.options.view_as(TestOptions).dry_run = False
     _require_transforms(wanted, made.proto_pipeline)
     graph = made.proto_pipeline.SerializeToString(deterministic=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from components.adapters.beam_scratch import scratch
 from components.core.errors import RunError
 from components.core.sections import Jobs
 
@@ -35,12 +36,13 @@ class BeamJobs:
 
         runner = self._settings.runner
         options = PipelineOptions.from_dictionary({"job_name": name, **self._settings.options})
-        pipeline = beam.Pipeline(runner=runner, options=options)
-        build(pipeline)
-        try:
-            state = _finished(pipeline.run())
-        except Exception as error:  # a runner wraps what a worker raised in its own types, or in RuntimeError
-            raise RunError(name, f"succeed on {runner}", _last_line(error), _REMEDY) from error
+        with scratch():
+            pipeline = beam.Pipeline(runner=runner, options=options)
+            build(pipeline)
+            try:
+                state = _finished(pipeline.run())
+            except Exception as error:  # a runner wraps what a worker raised in its own types, or in RuntimeError
+                raise RunError(name, f"succeed on {runner}", _last_line(error), _REMEDY) from error
         if state != PipelineState.DONE:
             raise RunError(name, f"succeed on {runner}", state, _REMEDY)
 
