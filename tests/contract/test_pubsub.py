@@ -252,8 +252,9 @@ def test_a_subscription_without_order_is_refused() -> None:
 
 
 @emulated
-def test_messages_are_delivered_exactly_once_where_the_profile_asks_for_it(emulator: None) -> None:
-    topic, events = f"t-{uuid.uuid4().hex[:12]}", PubSubEvents("esteira", Settings(exactly_once=True))
+def test_messages_are_delivered_exactly_once_where_the_profile_asks_for_it(emulator: None, tmp_path) -> None:
+    address = EventsAddress(adapter="pubsub", at="esteira", exactly_once=True)
+    topic, events = f"t-{uuid.uuid4().hex[:12]}", Connected(Profile(root=str(tmp_path), events=address)).events
     subscription = events.subscribe(topic, "stream")
     made = subscription._client.get_subscription(subscription=subscription._path)
     assert (made.enable_exactly_once_delivery, made.enable_message_ordering) == (True, True)
@@ -297,8 +298,9 @@ def test_a_refusal_that_names_no_token_is_told() -> None:
 
 
 @emulated
-def test_no_more_messages_are_open_at_once_than_the_profile_allows(emulator: None) -> None:
-    topic, events = f"t-{uuid.uuid4().hex[:12]}", PubSubEvents("esteira", most=2)
+def test_no_more_messages_are_open_at_once_than_the_profile_allows(emulator: None, tmp_path) -> None:
+    address = EventsAddress(adapter="pubsub", at="esteira", outstanding=2)
+    topic, events = f"t-{uuid.uuid4().hex[:12]}", Connected(Profile(root=str(tmp_path), events=address)).events
     subscription = events.subscribe(topic, "stream")
     events.publish(topic, [Message(data) for data in (b"a", b"b", b"c")])
     first = subscription.pull(10, 5.0)
