@@ -23,7 +23,7 @@ UPLOAD = "^(POST|PUT) /upload/"
 
 @pytest.fixture
 def blobs(gcs: Proxy, prefix: str) -> CloudBlobs:
-    return CloudBlobs(prefix, deadline=10.0)
+    return CloudBlobs(prefix, deadline=60.0)
 
 
 @pytest.fixture
