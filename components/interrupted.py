@@ -15,7 +15,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def once() -> Iterator[None]:
-    """The first of SIGINT and SIGTERM raises KeyboardInterrupt, later ones nothing until the block ends; SIGKILL is left.
+    """The first of SIGINT and SIGTERM raises KeyboardInterrupt; later ones do nothing until the block has ended.
 
     In the main thread only. Where SIGINT is ignored, as in a script's background, it stays so.
     """
