@@ -275,6 +275,9 @@ class Pointer:
 class Endpoints(Protocol):
     """What is live. The pointer changes by compare-and-set; what follows it is reconciled after."""
 
+    resources: Path | None
+    """The file in which a cloud's deployment is named once it is under way (JSON of GcpResources); None: nowhere."""
+
     def pointer(self, case: str) -> Pointer: ...
 
     def change(self, pointer: Pointer) -> Pointer:

@@ -17,12 +17,13 @@ def deploy(
     mode: str,
     evaluation: dsl.Input[dsl.Artifact],
     endpoint: dsl.Output[lineage.VertexEndpoint],
+    gcp_resources: dsl.OutputPath(str),  # type: ignore[valid-type]
 ) -> NamedTuple("Outputs", champion=str, challenger=str):  # type: ignore[valid-type]
     from components import present
     from components.deploy import task
     from components.step import Launch
 
     launch = Launch(job, bundle, operations, profile)
-    result = task.run(launch, version=version, mode=mode, evaluation=evaluation.path)
+    result = task.run(launch, version=version, mode=mode, evaluation=evaluation.path, gcp_resources=gcp_resources)
     present.name_vertex(endpoint, result.parameters["resource"])
     return result.parameters["champion"], result.parameters["challenger"]

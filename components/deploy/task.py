@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import time
+from pathlib import Path
 
 from components import step
 from components.adapters import release
 from components.adapters.ports import Pointer
 from components.adapters.release import Change
-from components.core import servable, verdict
+from components.core import artifacts, servable, verdict
 from components.core.declared import seconds
 from components.core.errors import CaseError, ConflictError, ModelError
 from components.core.verdict import Verdict
@@ -19,7 +20,7 @@ _GRACE = 60.0
 """Seconds after a canary's deadline in which it may still be acting on its verdict; later it was killed."""
 
 
-def run(launch: step.Launch, *, version: str, evaluation: str, mode: str = "") -> step.Result:
+def run(launch: step.Launch, *, version: str, evaluation: str, mode: str = "", gcp_resources: str = "") -> step.Result:
     """Deploys the registered `version` ('' for none) as the evaluation at `evaluation` allows.
 
     Parameters
@@ -27,22 +28,29 @@ def run(launch: step.Launch, *, version: str, evaluation: str, mode: str = "") -
     mode
         "champion", "canary", or empty for what the case's `deploy` says. A canary needs a champion; without one the
         gate's floors have decided, and the version is promoted at once.
+    gcp_resources
+        The file in which the cloud's operation is named that deploys the version; empty: nowhere.
 
     The result's parameters `champion` and `challenger` are the versions that are live afterwards, empty for none;
     `resource` is the endpoint's name in the cloud.
     """
-    return step.perform(
+    resources = Path(gcp_resources) if gcp_resources else None
+    result = step.perform(
         "deploy",
         launch,
-        lambda context: work(context, version, mode),
+        lambda context: work(context, version, mode, resources),
         inputs={"evaluation": evaluation},
         parameters={"version": version, "mode": mode},
     )
+    if resources and not resources.is_file():  # Kubeflow wants every declared file
+        artifacts.atomic_write(resources, step.NO_RESOURCES)
+    return result
 
 
-def work(context: step.Context, version: str, mode: str) -> step.Result:
+def work(context: step.Context, version: str, mode: str, resources: Path | None) -> step.Result:
     found = verdict.read(context.inputs["evaluation"])
     case, ports = context.case.name, context.ports
+    ports.endpoints.resources = resources
     mode = mode or context.operations.deploy
     if mode not in MODES:
         raise CaseError("mode", "be champion or canary, or empty for the case's", mode, "Mend the pipeline.")

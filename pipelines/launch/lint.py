@@ -17,6 +17,8 @@ from components.core.errors import CaseError
 Spec = dict[str, Any]
 OWN_CLOUD_JOBS = ("preprocess", "predict")
 """The steps that may start a job in the cloud: a Beam job on Dataflow."""
+NAMED = (*OWN_CLOUD_JOBS, "deploy")
+"""The steps that name what they wait for in the cloud: those jobs, and a deployment."""
 _YAML_1_1_BOOLEANS = {"n", "y", "yes", "no", "on", "off"}
 _PORTABLE_PLACEHOLDERS = {"pipeline_job_name", "pipeline_task_name"}
 _LOOP_ITEM = re.compile(r"\{\{\$\.inputs\.parameters\['pipelinechannel--[^']*loop-item[^']*'\]\}\}")
@@ -168,7 +170,7 @@ def _signals(spec: Spec) -> Iterator[Finding]:
 
 def _cloud_jobs(spec: Spec) -> Iterator[Finding]:
     remedy = "Declare the output gcp_resources: OutputPath(str): the console and a task that is tried again read it."
-    for step in OWN_CLOUD_JOBS:
+    for step in NAMED:
         component = spec.get("components", {}).get(f"comp-{step}")
         if component is not None:
             declared = component.get("outputDefinitions", {}).get("parameters", {}).get("gcp_resources", {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Callable
@@ -69,6 +70,13 @@ def test_the_first_accepted_version_is_champion(here: Toy) -> None:
         NAME, champion=1, generation=1, by="job-1", why="Every floor is reached."
     )
     assert aliases(here) == {"champion": 1}
+
+
+def test_where_no_cloud_deploys_the_file_of_its_operations_names_none(here: Toy, tmp_path: Path) -> None:
+    version, evaluation = accepted(here, 1)
+    named = tmp_path / "outputs" / "gcp_resources"
+    task.run(here.launch, version=version, evaluation=str(evaluation), gcp_resources=str(named))
+    assert json.loads(named.read_bytes()) == {"resources": []}
 
 
 def test_a_version_that_no_server_loads_is_deployed_for_predict_and_the_stream_and_told(

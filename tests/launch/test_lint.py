@@ -114,10 +114,11 @@ def test_a_second_document_is_refused() -> None:
     assert [finding.rule for finding in lint.check(text)] == ["one-document"]
 
 
+@pytest.mark.parametrize("step", ["preprocess", "deploy"])
 @pytest.mark.parametrize("spoilt", ["", "gcp_resources: {parameterType: LIST}"])
-def test_a_step_with_a_job_in_the_cloud_that_declares_no_file_for_its_name_is_found(spoilt: str) -> None:
-    spec = yaml.safe_load(compile.text("predict"))
-    spec["components"]["comp-preprocess"]["outputDefinitions"]["parameters"] = yaml.safe_load(spoilt or "{}")
+def test_a_step_with_a_job_in_the_cloud_that_declares_no_file_for_its_name_is_found(spoilt: str, step: str) -> None:
+    spec = yaml.safe_load(compile.text("batch"))
+    spec["components"][f"comp-{step}"]["outputDefinitions"]["parameters"] = yaml.safe_load(spoilt or "{}")
     assert "name-the-cloud-job" in {finding.rule for finding in lint.check(yaml.safe_dump(spec))}
 
 

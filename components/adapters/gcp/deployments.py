@@ -6,13 +6,16 @@ alone, with an etag. Endpoint and deployments have ids of ours, so what was aske
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from components.adapters.gcp import errors, vertex
 from components.adapters.patience import Patience
+from components.core.artifacts import atomic_write
 from components.core.errors import ArtifactError, CaseError, ConflictError, EsteiraError, RunError
 
 _LOGGING = "predict_request_response_logging_config"
@@ -86,13 +89,15 @@ class Deployments:
             with suppress(NotFound):  # somebody deletes it at this moment
                 self._slow.finish(operation, self._id)
 
-    def deploy(self, wanted: Mapping[str, Any]) -> None:
+    def deploy(self, wanted: Mapping[str, Any], resources: Path | None = None) -> None:
         """Deploys without traffic, unless it is there; returns when it serves.
 
         Parameters
         ----------
         wanted
             aiplatform_v1's DeployedModel as a mapping, with its id.
+        resources
+            The file in which the operation is named, as Google's own pipeline components name theirs (VertexLro).
 
         Raises
         ------
@@ -102,12 +107,12 @@ class Deployments:
             It never became ready. Nothing of it is left, or the error says why.
         """
         try:
-            self._ready.retry(lambda: self._deploy(wanted), _busy)
+            self._ready.retry(lambda: self._deploy(wanted, resources), _busy)
         except _Busy as error:
             remedy = "Wait for it or cancel it in the console, then run it again."
             raise self._never(wanted, str(error), remedy) from error
 
-    def _deploy(self, wanted: Mapping[str, Any]) -> None:
+    def _deploy(self, wanted: Mapping[str, Any], resources: Path | None) -> None:
         from google.api_core.exceptions import Conflict, GoogleAPICallError, NotFound
 
         found = self._made()
@@ -126,6 +131,10 @@ class Deployments:
                 raise _Busy("somebody deletes the endpoint") from error
             remedy = "See `esteira models list`; register it again."
             raise ArtifactError("model", "be in Vertex's registry", wanted["model"], remedy, where=about) from error
+        if resources is not None:
+            uri = f"https://{self._calls.at.region}-aiplatform.googleapis.com/v1/{operation.operation.name}"
+            named = {"resources": [{"resourceType": "VertexLro", "resourceUri": uri}]}
+            atomic_write(resources, json.dumps(named).encode())
         try:
             self._slow.finish(operation, about)
         except (EsteiraError, GoogleAPICallError) as error:

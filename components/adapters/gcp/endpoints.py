@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from components.adapters.gcp import vertex
@@ -44,6 +45,7 @@ class VertexEndpoints:
         self._at, self._wishes, self._model, self._ready = profile.vertex, profile.endpoints, model, ready
         self._place = profile.blobs.at or str(profile.path("blobs"))
         self._patience, self._credentials = patience, credentials
+        self.resources: Path | None = None
 
     def pointer(self, case: str) -> Pointer:
         return self._pointers.pointer(case)
@@ -133,7 +135,7 @@ class VertexEndpoints:
         return quick, slow
 
     def _deploy(self, case: str, version: int) -> None:
-        self._deployments(case).deploy(self._wanted(case, version))
+        self._deployments(case).deploy(self._wanted(case, version), self.resources)
 
     def _settings(self, case: str) -> dict[str, Any]:
         """What the case's endpoint is made with."""

@@ -7,6 +7,7 @@ import re
 import time
 from contextlib import suppress
 from dataclasses import asdict, replace
+from pathlib import Path
 
 from components.adapters.ports import Blobs, ModelVersion, Pointer
 from components.adapters.recorded_models import RecordedModels
@@ -22,6 +23,9 @@ class PointerEndpoints:
     `pointers/CASE/GENERATION.json`, is a copy of what was committed, written after it; what a kill left out is
     written before the next commit, so that none is ever lost.
     """
+
+    resources: Path | None = None
+    """Nothing is deployed by anybody else."""
 
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs

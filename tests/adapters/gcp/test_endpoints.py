@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -52,6 +53,19 @@ def test_the_endpoint_is_made_as_the_profile_says_it(on: Scene):
         },
         "privateServiceConnectConfig": {"enablePrivateServiceConnect": True, "projectAllowlist": ["my-project"]},
     }
+
+
+def test_the_operation_that_deploys_a_version_is_named_in_a_file(on: Scene, tmp_path: Path):
+    endpoints = on.endpoints()
+    endpoints.resources = tmp_path / "outputs" / "gcp_resources"
+    endpoints.prepare(version_of(1))
+    [named] = json.loads(endpoints.resources.read_bytes())["resources"]
+    place = f"https://{REGION}-aiplatform.googleapis.com/v1/{PARENT}/"
+    assert (named["resourceType"], named["resourceUri"].startswith(place)) == ("VertexLro", True)
+    assert "/operations/" in named["resourceUri"]
+    endpoints.resources.unlink()
+    endpoints.prepare(version_of(1))  # it serves: nothing is under way
+    assert not endpoints.resources.exists()
 
 
 def test_a_version_is_deployed_as_the_profile_says_it_and_without_traffic(on: Scene):
