@@ -2,7 +2,7 @@
 
 It stands in uvicorn's place because it was measured: `benchmarks/serving.py` also asks this very server with uvicorn's
 HTTP (httptools, uvloop) in the place of this one, where each request has a task, a scope and two events. That takes 1.6
-to 1.9 times the processor time of a request and answers 0.6 to 0.7 of the requests per second. What it does not speak,
+to 2.1 times the processor time of a request and answers 0.5 to 0.7 of the requests per second. What it does not speak,
 it refuses: upgrades.
 """
 
