@@ -156,11 +156,14 @@ class Transform:
         if not isinstance(result, dict) or not result:
             raise self._error("features", "return a dict of columns", result, "Return {name: array, ...}.")
         texts: Columns = {}
+        shape = (rows,)
         for name, values in result.items():
             if not _is_name(name):
                 rule = "be named by an identifier that does not start with _"
                 raise self._error(str(name), rule, name, "Rename the feature.")
-            kind = values.dtype if type(values) is np.ndarray and values.shape == (rows,) else None
+            kind = values.dtype if type(values) is np.ndarray and values.shape == shape else None
+            if kind is _FLOAT32:  # as a rule: comparing types costs more than all else here
+                continue
             if kind == _OBJECT:
                 texts[name] = values
             elif kind != _FLOAT32:
