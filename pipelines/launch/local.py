@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, redirect_stdout
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -35,6 +36,8 @@ class Started:
 
 Watcher = Callable[[Started, str | None], None]
 """Called with each line that a task prints, and with None when it starts."""
+Process = Callable[[list[str], dict[str, str]], int]
+"""Runs a command with its variables; its exit code."""
 
 
 class Runner(Protocol):
@@ -89,12 +92,20 @@ class Environments:
 
     def handler(self, watch: Watcher, root: Path) -> AbstractContextManager[None]:
         for image in (types.PIPELINE, types.VALIDATE):
-            environments.python(image)
-        return _handler(watch, root)
+            self.require(image)
+        return _handler(self, watch, root)
+
+    def require(self, image: str) -> None:
+        """Raises SetupError where no environment stands for it."""
+        environments.python(image)
+
+    def execute(self, command: list[str], image: str, given: dict[str, str], begin: Process) -> int:
+        """The exit code of a task; `begin` runs a command with its variables as a process that is followed."""
+        return begin(command, environments.variables(image) | given)
 
 
 @contextmanager
-def _handler(watch: Watcher, root: Path) -> Iterator[None]:
+def _handler(runner: Environments, watch: Watcher, root: Path) -> Iterator[None]:
     from kfp.local import status, subprocess_task_handler
 
     original = subprocess_task_handler.SubprocessTaskHandler
@@ -103,12 +114,13 @@ def _handler(watch: Watcher, root: Path) -> Iterator[None]:
         """Runs a task's own command in the environment that stands for its image."""
 
         def validate_image(self, image: str) -> None:
-            environments.python(image)
+            runner.require(image)
 
         def run(self) -> Any:
             task = task_of(self.full_command)
             watch(task, None)
-            code = _process(self.full_command, environments.variables(self.image) | self.env_vars, task, watch, root)
+            begin = partial(_process, task=task, watch=watch, root=root)
+            code = runner.execute(self.full_command, self.image, self.env_vars, begin)
             return status.Status.SUCCESS if code == 0 else status.Status.FAILURE
 
     subprocess_task_handler.SubprocessTaskHandler = EnvironmentTaskHandler

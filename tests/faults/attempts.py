@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from tests.faults.cloud import Cloud
 from tests.faults.ports import Fault
@@ -89,21 +89,26 @@ def forked(work: Callable[[], Any], answer: Path) -> tuple[int, Any]:
     sys.stderr.flush()
     child = os.fork()
     if not child:
-        code = 1
         gc.disable()
-        try:
-            said = os.open(answer.with_suffix(".log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-            os.dup2(said, 1)
-            os.dup2(said, 2)
-            answer.write_text(json.dumps(work(), default=str))
-            code = 0
-        except SystemExit as error:
-            code = error.code if isinstance(error.code, int) else 1
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(code)
+        said = os.open(answer.with_suffix(".log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(said, 1)
+        os.dup2(said, 2)
+        ended(lambda: answer.write_text(json.dumps(work(), default=str)))
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     return code, json.loads(answer.read_bytes()) if code == 0 else None
+
+
+def ended(work: Callable[[], object]) -> NoReturn:
+    """A fork's: does the work and exits as Python would; what its parent has left open stays as it is."""
+    code = 1
+    try:
+        work()
+        code = 0
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else 1
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)

@@ -8,27 +8,24 @@ import os
 import shutil
 import sys
 import tempfile
-import traceback
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import kfp.dsl.executor_main
 from rich.console import Console
 
-import components.train.task  # noqa: F401  # like those above: what train imports when it uses it
 from components import ROUTE, types
 from components.core.record import RunRecord
 from components.step import Launch
-from pipelines.launch import compile, environments, kfp_light, local, run
-from pipelines.launch.local import Watcher
+from pipelines.launch import compile, kfp_light, local, run
+from pipelines.launch.local import Process
+from tests.faults.attempts import ended
 from tests.faults.world import Launching, World, live_state, tables_state
 from tests.ingest.conftest import Desk, csv_of, order
 
 kfp_light.load()
-from kfp import local as kfp_local  # noqa: E402  # only now it is light
-from kfp.local import status, subprocess_task_handler  # noqa: E402
+for _used in ("kfp.local.subprocess_task_handler", "kfp.dsl.executor_main", "components.train.task"):
+    import_module(_used)  # so that no fork does
 
 CASE = "orders"
 DONE = ("done", "reused")
@@ -40,60 +37,32 @@ def features(columns):
 TEXT = compile.text("batch")
 
 
-class Forks:
-    """Implements `local.Runner`: tasks are forks of the launcher, so that the launcher's fault is theirs; validate runs
-    in its own environment."""
+class Forks(local.Environments):
+    """Tasks are forks of the launcher, so that the launcher's fault is theirs; validate runs in its own environment."""
 
-    def configuration(self) -> Any:
-        return kfp_local.SubprocessRunner(use_venv=False)
+    def require(self, image: str) -> None:
+        """Nothing: of the environments, only validate's is used."""
 
-    def handler(self, watch: Watcher, root: Path) -> AbstractContextManager[None]:
-        return _handler(watch, root)
-
-
-@contextmanager
-def _handler(watch: Watcher, root: Path) -> Iterator[None]:
-    original = subprocess_task_handler.SubprocessTaskHandler
-
-    class ForkedTaskHandler(original):  # type: ignore[misc, valid-type]  # kfp is untyped
-        def validate_image(self, image: str) -> None:
-            pass
-
-        def run(self) -> Any:
-            task = local.task_of(self.full_command)
-            watch(task, None)
-            if self.image == types.VALIDATE:
-                code = local._process(self.full_command, environments.variables(self.image), task, watch, root)
-            else:
-                code = _forked(self.full_command)
-            return status.Status.SUCCESS if code == 0 else status.Status.FAILURE
-
-    subprocess_task_handler.SubprocessTaskHandler = ForkedTaskHandler
-    try:
-        yield
-    finally:
-        subprocess_task_handler.SubprocessTaskHandler = original
+    def execute(self, command: list[str], image: str, given: dict[str, str], begin: Process) -> int:
+        return super().execute(command, image, given, begin) if image == types.VALIDATE else _forked(command)
 
 
 def _forked(command: list[str]) -> int:
     """What kfp's command line would do: the function's source stands before its arguments."""
     start = command.index("--executor_input")
+
+    def work() -> None:
+        from kfp.dsl import executor_main
+
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder) / "ephemeral_component.py"
+            source.write_text(command[start - 1])
+            sys.argv = ["executor_main", "--component_module_path", str(source), *command[start:]]
+            executor_main.executor_main()
+
     child = os.fork()
     if not child:
-        code = 1
-        try:
-            with tempfile.TemporaryDirectory() as folder:
-                source = Path(folder) / "ephemeral_component.py"
-                source.write_text(command[start - 1])
-                sys.argv = ["executor_main", "--component_module_path", str(source), *command[start:]]
-                kfp.dsl.executor_main.executor_main()
-            code = 0
-        except SystemExit as error:
-            code = error.code if isinstance(error.code, int) else 1
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(code)
+        ended(work)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
@@ -118,7 +87,7 @@ class Batch:
         return made
 
     def play(self, world: World) -> None:
-        local.Environments = Forks  # type: ignore[misc, assignment]
+        local.Environments = Forks  # type: ignore[misc]  # the launcher's default runner
         given = {name: getattr(world.launch, name) for name in ("bundle", "operations", "profile")}
         arguments = given | {"start": "", "stop": ""}
         head = RunRecord("", "batch", CASE, ROUTE, {}, world.launch.bundle, arguments=arguments)

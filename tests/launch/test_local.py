@@ -116,7 +116,7 @@ def test_a_released_component_serves_in_a_pipeline_of_ones_own(flights_sample: P
 
 def test_the_handler_that_kfp_had_is_back_after_a_run(tmp_path: Path) -> None:
     before = subprocess_task_handler.SubprocessTaskHandler
-    with local._handler(lambda task, line: None, tmp_path):
+    with local._handler(local.Environments(), lambda task, line: None, tmp_path):
         assert subprocess_task_handler.SubprocessTaskHandler is not before
     assert subprocess_task_handler.SubprocessTaskHandler is before
 
