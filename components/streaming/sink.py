@@ -22,20 +22,36 @@ def window(offset: int) -> str:
     return f"{_PREFIX}{offset // BUCKET:08d}"
 
 
-def check_new(tables: Tables, names: Sequence[str], log: str) -> None:
-    """For a reader that has committed nothing: what it would take out must not have come from a log that was lost.
+def check_new(tables: Tables, names: Sequence[str], log: str, since: str = window(0), number: int = 0) -> None:
+    """What a reader has yet to write must not stand there: it came from a log that was lost, or from elsewhere.
+
+    Parameters
+    ----------
+    since
+        The window of `number`, the first offset that no reader of this log can have written. It and those after it hold
+        nothing from there on.
 
     Raises
     ------
     SetupError
-        A table holds windows of offsets.
+        A table holds such rows.
     """
+    prefix = since.rstrip("0123456789")
     for name in names:
-        there = [found for found in tables.windows(name) if found.startswith(_PREFIX)]
+        there = [found for found in tables.windows(name) if found.startswith(prefix) and found >= since]
+        if there[:1] == [since] and not _holds(tables, name, since, number):
+            del there[0]
         if there:
-            rule = f"be the log that {name} was written from: its reader has committed nothing"
+            why = f"it ends at {number:,}" if number else "its reader has committed nothing"
             remedy = f"Restore the log with its groups, or move {', '.join(names)} away to begin anew."
+            rule = f"be the log that {name} was written from: {why}"
             raise SetupError("log", rule, f"{len(there)} windows up to {there[-1]}", remedy, where=log)
+
+
+def _holds(tables: Tables, name: str, window: str, number: int) -> bool:
+    """Whether there are rows from this number on."""
+    numbers = tables.read(name, window=window, columns=[ARRIVAL]).column(ARRIVAL)
+    return bool(pc.any(pc.greater_equal(numbers, number)).as_py())
 
 
 class Sink:

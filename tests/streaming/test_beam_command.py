@@ -16,11 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from components.adapters.gcp.clients import STORAGE_EMULATOR
+from components.adapters.local.jobs import BeamJobs
 from components.core.profile import Profile
 from components.step import Launch
+from components.streaming.beam import commits
 from components.streaming.beam.__main__ import main
 from components.streaming.beam.commits import GROUP
 from components.streaming.state import State
@@ -28,12 +31,14 @@ from tests import prism
 from tests.conftest import REPOSITORY
 from tests.servers.dataflow import PROJECT, REGION, Dataflow, serving
 
-from .conftest import CLOCK, LATENESS, TABLES, Stream, make_stream, messages
+from .conftest import CLOCK, LATENESS, TABLES, Stream, make_stream, messages, offsets
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Beam's own imports warn
     import apache_beam
     from apache_beam.runners.dataflow import dataflow_runner
+
+    from components.streaming.beam import job
 
 assert apache_beam
 assert dataflow_runner
@@ -46,10 +51,8 @@ PATIENCE = 120.0
 @contextmanager
 def begun(stream: Stream) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The command on the job service, and what it says first; killed where a test fails meanwhile."""
-    jobs = {"runner": "PortableRunner", "options": {"job_endpoint": prism.PRISM, "environment_type": "LOOPBACK"}}
-    profile = Profile.model_validate({**stream.profile.model_dump(), "jobs": jobs}).to_json()
-    arguments = ["--bundle", stream.toy.launch.bundle, "--profile", profile, "--lateness", str(LATENESS)]
-    command = [sys.executable, "-m", "components.streaming.beam", *arguments]
+    asked = arguments(stream, beam_profile(stream, environment_type="LOOPBACK"))
+    command = [sys.executable, "-m", "components.streaming.beam", *asked]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
         try:
@@ -57,6 +60,16 @@ def begun(stream: Stream) -> Iterator[tuple[subprocess.Popen[str], str]]:
             yield process, next(line for line in process.stderr if line.startswith("[stream]"))
         finally:
             process.kill()
+
+
+def beam_profile(stream: Stream, **options: str) -> str:
+    """On the job service."""
+    jobs = {"runner": "PortableRunner", "options": {"job_endpoint": prism.PRISM or "127.0.0.1:1", **options}}
+    return Profile.model_validate({**stream.profile.model_dump(), "jobs": jobs}).to_json()
+
+
+def arguments(stream: Stream, profile: str) -> list[str]:
+    return ["--bundle", stream.toy.launch.bundle, "--profile", profile, "--lateness", str(LATENESS)]
 
 
 def until(stream: Stream, offset: int) -> None:
@@ -92,6 +105,68 @@ def test_on_a_job_service_it_goes_on_where_a_killed_one_had_written_until_a_sign
     for name, rows in zip(TABLES, (whole.live, whole.labels, whole.letters), strict=True):
         assert rows.num_rows
         assert stream.table(name).equals(rows.drop_columns([n for n in CLOCK if n in rows.column_names])), name
+
+
+@pytest.fixture
+def no_job(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What is not refused ends at once; the command takes SIGTERM for itself."""
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(BeamJobs, "run", lambda *_, **__: None)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def wrote(stream: Stream, *numbers: int) -> None:
+    """As a Beam job did."""
+    stream.ports.tables.append("live_toy", job.window(numbers[0]), pa.table({"_arrival": numbers}), key="_arrival")
+
+
+@pytest.mark.usefixtures("no_job")
+@pytest.mark.parametrize(
+    ("numbers", "begun_before"),
+    [((1_700_000_000_000_000,), False), ((1_700_000_000_000_000,), True), ((7, 21), False), ((20_000,), False)],
+    ids=["by the clock", "by the clock, after a job over this log", "a lost log's", "a lost log's, windows away"],
+)
+def test_it_takes_no_rows_out_that_this_log_cannot_have_given(
+    stream: Stream, capsys: pytest.CaptureFixture[str], numbers: tuple[int, ...], begun_before: bool
+) -> None:
+    stream.log.append(messages(10)[:12])
+    if begun_before:
+        commits.begin(stream.log)
+    wrote(stream, *numbers)
+    assert main(arguments(stream, beam_profile(stream, environment_type="LOOPBACK"))) == 7
+    assert capsys.readouterr().err == (
+        f"esteira: {stream.log.folder}: 'log' must be the log that live_toy was written from: it ends at 12. "
+        f"Got '1 windows up to {job.window(numbers[0])}'. "
+        "Restore the log with its groups, or move live_toy, labels_toy, dead_letter_toy away to begin anew.\n"
+    )
+    assert offsets(stream.table("live_toy")) == list(numbers)
+    assert bool(stream.log.committed(GROUP)[1]) == begun_before
+
+
+@pytest.mark.usefixtures("no_job")
+def test_a_group_that_was_deleted_begins_at_the_end_behind_the_rows_of_this_log(
+    stream: Stream,
+) -> None:
+    stream.log.append(messages(10)[:12])
+    wrote(stream, 7, 11)
+    assert main(arguments(stream, beam_profile(stream, environment_type="LOOPBACK"))) == 0
+    assert stream.log.committed(GROUP) == (12, {"origin": 12, "written": []})
+    assert offsets(stream.table("live_toy")) == [7, 11]
+
+
+@pytest.mark.usefixtures("no_job")
+@pytest.mark.parametrize("options", [{}, {"environment_type": "DOCKER"}, {"environment_type": "EXTERNAL"}])
+def test_workers_that_would_outlive_a_killed_start_are_refused(
+    stream: Stream, capsys: pytest.CaptureFixture[str], options: dict[str, str]
+) -> None:
+    assert main(arguments(stream, beam_profile(stream, **options))) == 2
+    assert capsys.readouterr().err == (
+        "esteira: profile local: 'jobs.options.environment_type' must be LOOPBACK for a stream over the log: other "
+        "workers outlive a killed start, and write beside the next. "
+        f"Got '{options.get('environment_type', 'none')}'. Set it in the profile; Beam's default is DOCKER.\n"
+    )
+    assert not stream.log.committed(GROUP)[1]
 
 
 @dataclass

@@ -26,7 +26,7 @@ from components.core.errors import CaseError, ConflictError, EsteiraError
 from components.core.profile import Profile
 from components.streaming.beam import commits
 from components.streaming.beam.commits import GROUP
-from components.streaming.sink import cut_back
+from components.streaming.sink import check_new, cut_back
 from components.streaming.steps import Outputs
 
 ACTIONS = ("start", "update", "status", "drain", "cancel")
@@ -63,14 +63,17 @@ def run(asked: argparse.Namespace) -> CloudJob | None:
     Raises
     ------
     CaseError
-        The profile has no runner for a stream, or its workers could not reach a port.
+        The profile has no runner for a stream, its workers could not reach a port, or they could outlive this process.
     ConflictError
         There is no job to do that with, or another one of the case.
+    SetupError
+        The tables hold rows of a Beam job that were not written from this log.
     """
     profile = Profile.from_json(asked.profile)
     if profile.jobs.runner == "DataflowRunner":
         return _on_dataflow(asked, profile)
     if profile.jobs.runner == "PortableRunner" and profile.events.adapter == "log" and asked.action == "start":
+        _require_workers_here(profile)
         _here(asked, profile)
         return None
     rule = "be DataflowRunner, or to start a stream over the log, PortableRunner"
@@ -120,6 +123,16 @@ def _renamed(pairs: list[str]) -> Mapping[str, str]:
     return found
 
 
+def _require_workers_here(profile: Profile) -> None:
+    """LOOPBACK's are threads of the process that holds the group's lock: they end with it, so that whoever starts next
+    takes out what nobody writes any more. Raises CaseError."""
+    name, given = "environment_type", profile.jobs.options.get("environment_type", "none")
+    if given != "LOOPBACK":
+        rule = "be LOOPBACK for a stream over the log: other workers outlive a killed start, and write beside the next"
+        remedy = "Set it in the profile; Beam's default is DOCKER."
+        raise CaseError(f"jobs.options.{name}", rule, given, remedy, where=f"profile {profile.name}")
+
+
 def _here(asked: argparse.Namespace, profile: Profile) -> None:
     """The first time from what comes from now on, as a new subscription; then on from there. Until a signal ends it."""
     from components.streaming.beam import job as stream
@@ -131,8 +144,11 @@ def _here(asked: argparse.Namespace, profile: Profile) -> None:
     log = Log(profile.path("events") / topic)
     signal.signal(signal.SIGTERM, _interrupted)
     with closing(hold(log.folder / "groups" / f".{GROUP}.lock", GROUP)):
+        names, end = Outputs.names(topic), log.end
+        check_new(ports.tables, names, str(log.folder), stream.window(end), end)
         first, committed = commits.begin(log)
-        cut_back(ports.tables, Outputs.names(topic), stream.window(committed), committed)
+        if committed < end:  # beyond it nothing stands, as was seen: a first job takes nothing out
+            cut_back(ports.tables, names, stream.window(committed), committed)
         spec = stream.Spec(asked.profile, asked.bundle, asked.lateness, first, str(log.folder), committed)
         print(f"[stream] {topic} from offset {committed:,} on, until Ctrl+C", file=sys.stderr, flush=True)
         try:
