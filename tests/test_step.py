@@ -284,7 +284,9 @@ def test_what_cleans_up_after_a_signal_is_interrupted_by_no_other(make_launch: M
         except SystemExit as left:
             os._exit(int(left.code or 0))
         os._exit(99)
-    os.read(begun[0], 7)
+    os.close(begun[1])
+    with open(begun[0], "rb") as told:
+        assert told.read(7) == b"working"
     os.kill(child, signal.SIGINT)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
     assert ended.exists()

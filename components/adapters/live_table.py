@@ -22,7 +22,7 @@ from components.adapters.taken import Mark, Marks
 from components.core import inference, live_rows
 from components.core.case import Case
 from components.core.columns import ColumnType
-from components.core.errors import ArtifactError, DataError
+from components.core.errors import ArtifactError, SchemaError
 from components.core.events import ARRIVAL
 from components.core.model import Model
 
@@ -49,7 +49,8 @@ class Collected:
     bad: int = 0
     """Lines that were torn or altered."""
     refused: int = 0
-    """Requests that are among the dead letters: the table has an input of theirs in another type."""
+    """Requests that are among the dead letters: an input of theirs is of another type than the live models', or than
+    the table has it."""
     dropped: dict[str, int] = field(default_factory=dict)
     """By server: requests that it has not logged since it started."""
     waiting: int = 0
@@ -62,7 +63,6 @@ class _Part:
 
     server: str
     number: int
-    data: bytes
     found: live_rows.Segment
 
 
@@ -95,12 +95,15 @@ class Intake:
         self._windows: set[str] | None = None
         self._overdue = 0
 
-    def work_off(self, within: float, *, most: int = MOST) -> None:
-        """Collects until nothing is left to take in or to delete, nothing gets less, or so many seconds are over."""
+    def work_off(self, within: float, *, most: int = MOST, clears: bool = False) -> None:
+        """Collects until nothing is left to take in, nothing gets less, or so many seconds are over.
+
+        `clears`: nor to delete.
+        """
         left, until = math.inf, monotonic() + within
         while True:
             self.collect(most=most)
-            now = self.collected.waiting + self._overdue
+            now = self.collected.waiting + (self._overdue if clears else 0)
             if not 0 < now < left or monotonic() >= until:
                 return
             left = now
@@ -148,25 +151,30 @@ class Intake:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             for (server, number), data in zip(segments, pool.map(self._read, segments), strict=True):
                 if data is not None:
-                    parts.append(_Part(server, number, data, live_rows.parse(data, self._types)))
+                    parts.append(_Part(server, number, live_rows.parse(data, self._types)))
                     self._count(server, parts[-1].found)
         if parts:
             self._put(window, parts)
+        for part in parts:
+            self._lay_aside(window, part, part.found.unfit, "an input is of another type than the live models'")
         return [(part.server, part.number) for part in parts]
 
     def _put(self, window: str, parts: Sequence[_Part]) -> None:
-        """Their rows into the table; the lines of a segment that it does not take among the dead letters."""
+        """Their rows into the table; the requests of a segment that it does not take among the dead letters."""
         rows = [_placed(part.found.rows, part.number) for part in parts]
         try:
             self._tables.append(self._table, window, pa.concat_tables(rows, promote_options="default"), key=ARRIVAL)
-        except DataError as error:
+        except SchemaError as error:
             for part in parts if len(parts) > 1 else ():
                 self._put(window, [part])
             if len(parts) == 1:
-                [part] = parts
-                lines = live_rows.letters(part.data, part.number << _ROWS, str(error), time.time())
-                self._tables.append(self._letters, window, lines, key=ARRIVAL)
-                self.collected.refused += part.found.requests
+                self._lay_aside(window, parts[0], parts[0].found.lines, str(error))
+
+    def _lay_aside(self, window: str, part: _Part, lines: Sequence[live_rows.Line], reason: str) -> None:
+        if lines:
+            letters = live_rows.letters(lines, part.number << _ROWS, reason, time.time())
+            self._tables.append(self._letters, window, letters, key=ARRIVAL)
+            self.collected.refused += len(lines)
 
     def _read(self, segment: tuple[str, int]) -> bytes | None:
         """None where somebody else has taken it in, and deleted it since."""
@@ -181,7 +189,7 @@ class Intake:
     def _count(self, server: str, segment: live_rows.Segment) -> None:
         into = self.collected
         into.segments += 1
-        into.requests += segment.requests
+        into.requests += len(segment.lines) + len(segment.unfit)
         into.bad += segment.bad
         into.dropped[server] = max(segment.dropped, into.dropped.get(server, 0))
 

@@ -5,6 +5,7 @@ EsteiraError            1
 │   └── FeatureError    2   features.py breaks a law of the transform
 │       └── RowError    2   it refuses a row: without that, others of the batch may pass
 ├── DataError           3   the data does not fit the case, or too much of it is bad
+│   └── SchemaError     3   rows have another type than their table
 ├── ArtifactError       4   an artifact, bundle or manifest is absent, altered or half-written
 ├── ModelError          5   training, conversion, or a model's files
 │   └── ProofError      5   the exported model does not equal the trained one
@@ -97,6 +98,10 @@ class RowError(FeatureError):
 
 class DataError(EsteiraError):
     exit_code = 3
+
+
+class SchemaError(DataError):
+    pass
 
 
 class ArtifactError(EsteiraError):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -30,6 +30,8 @@ LETTERS = pa.schema(
 )
 """Of the table of dead letters."""
 _LAST = 7_258_118_400  # the year 2200
+Line = tuple[int, bytes]
+"""The place in the segment, from 0 on, and what stands there."""
 
 
 @dataclass(frozen=True)
@@ -37,38 +39,42 @@ class Segment:
     rows: pa.Table
     """`SCHEMA`, then the inputs that at least one line has. `_arrival` is the place in the segment, from 0 on, whatever
     lines `types` leave out."""
-    requests: int
+    lines: list[Line]
+    """The requests that the rows are of."""
+    unfit: list[Line]
+    """Requests with an input that is none of its type, left out."""
     bad: int
-    """Lines left out."""
+    """Lines that are torn or altered, left out."""
     dropped: int
     """Requests that the server had not logged by its end."""
 
 
 def parse(data: bytes, types: Mapping[str, ColumnType]) -> Segment:
     """The rows of a segment; inputs are taken by their names in `types`, others are left aside."""
-    lines: list[dict[str, Any]] = []
+    lines, found = list[Line](), list[dict[str, Any]]()
     bad = dropped = 0
-    for text in data.splitlines():
+    for place, text in enumerate(data.splitlines()):
         line = _line(text)
         if line is not None and set(line) == {"dropped"} and _whole(line["dropped"], 0):
             dropped = max(dropped, line["dropped"])
         elif line is not None and _sound(line):
-            lines.append(line)
+            lines.append((place, text))
+            found.append(line)
         elif text.strip():
             bad += 1
-    rows, kept = _table(lines, {name: kind for name, kind in types.items() if name not in COLUMNS})
-    return Segment(rows, kept, bad + len(lines) - kept, dropped)
+    rows, harmed = _table(found, {name: kind for name, kind in types.items() if name not in COLUMNS})
+    kept = [line for at, line in enumerate(lines) if at not in harmed]
+    return Segment(rows, kept, [lines[at] for at in sorted(harmed)], bad, dropped)
 
 
-def letters(data: bytes, first: int, reason: str, at: float) -> pa.Table:
-    """The lines of a segment whose rows the table does not take, at the places from `first` on, as dead letters."""
-    lines = [line for line in data.splitlines() if line.strip()]
+def letters(lines: Sequence[Line], first: int, reason: str, at: float) -> pa.Table:
+    """Requests that the table does not take, of the segment whose places there begin at `first`, as dead letters."""
     moment = pa.scalar(round(at * 1e6), pa.int64()).cast(ARROW["timestamp"])
     return pa.table(
         {
             "reason": pa.repeat(reason, len(lines)),
-            "raw": pa.array(lines, pa.binary()),
-            ARRIVAL: pa.array(range(first, first + len(lines)), pa.int64()),
+            "raw": pa.array([text for _, text in lines], pa.binary()),
+            ARRIVAL: pa.array([first + place for place, _ in lines], pa.int64()),
             "_at": pa.repeat(moment, len(lines)),
             "step": pa.repeat("intake", len(lines)),
         },
@@ -126,13 +132,14 @@ def _whole(value: object, low: int, high: int = 2**31) -> bool:
     return type(value) is int and low <= value <= high
 
 
-def _table(lines: list[dict[str, Any]], types: Mapping[str, ColumnType]) -> tuple[pa.Table, int]:
-    """The lines as rows, and how many lines they are: one with an input that is none of its type is left out."""
+def _table(lines: list[dict[str, Any]], types: Mapping[str, ColumnType]) -> tuple[pa.Table, set[int]]:
+    """The lines as rows, without those, which come second, that have an input that is none of its type."""
     inputs = [row for line in lines for row in line.get("inputs") or [{}]]
     counts = [len(line.get("inputs") or [{}]) for line in lines]
     of = np.repeat(np.arange(len(lines)), counts)
     arrays, faults = _inputs(inputs, types)
-    harmed = np.isin(of, of[faults])
+    unfit = set(of[faults].tolist())
+    harmed = np.isin(of, list(unfit))
     values: dict[str, list[Any]] = {
         "_id": [line["id"] for line in lines],
         "_at": [round(line["at"] * 1e6) for line in lines],
@@ -148,7 +155,7 @@ def _table(lines: list[dict[str, Any]], types: Mapping[str, ColumnType]) -> tupl
     own["_score"] = pa.array([s for line in lines for s in line.get("score") or [None]], pa.float64())
     own["_decision"] = _array("_decision", [d for line in lines for d in line.get("decision") or [None]])
     whole = pa.table({name: own[name] for name in COLUMNS} | arrays)
-    return whole.filter(pa.array(~harmed)), len(lines) - len(set(of[harmed].tolist()))
+    return whole.filter(pa.array(~harmed)), unfit
 
 
 def _array(name: str, values: list[Any]) -> pa.Array:

@@ -34,7 +34,8 @@ def gather(context: Context, case: str) -> tuple[Log, str]:
     """
     blobs, prefix = context.ports.blobs, f"events/{case}/"
     there = set(blobs.names(prefix))
-    context.say(f"{case}: {len(there)} pieces of the topic taken before, {_take(context, case, prefix):,} messages now")
+    taken = _take(context, case, prefix)
+    context.say(f"{case}: {len(there)} pieces of the topic taken before, {taken:,} messages now")
     log, names, first = Log(context.scratch / "topic"), blobs.names(prefix), ""
     oldest = _oldest(context.operations.streaming.retention)
     for name in names:

@@ -19,11 +19,12 @@ def take_in(context: Context) -> str:
         if not blobs.names(inference.log_prefix(case.name)):
             return ""
         now = context.ports.endpoints.pointer(case.name)
-        named = [version for version in (now.champion, now.challenger) if version is not None]
+        # The one before too: in batch, a deploy has just come, and the log is mostly that one's.
+        named = [version for version in (now.previous, now.champion, now.challenger) if version is not None]
         models = [live.model_of(context.ports.registry, case.name, version) for version in named]
         intake = Intake(blobs, context.ports.tables, case.name, live_table.types(case, models))
-        intake.work_off(WITHIN)
-    except EsteiraError as error:
+        intake.work_off(WITHIN, clears=True)
+    except (EsteiraError, OSError) as error:
         return f"the servers' log was not taken in: {error}"
     found = intake.collected
     context.say(f"{found.requests:,} requests of the servers' log taken in, of {found.segments:,} segments")

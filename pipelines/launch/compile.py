@@ -19,8 +19,6 @@ from components.core.operations import Resources, Workers
 from pipelines.launch import kfp_light, lint
 
 PIPELINES = ("batch", "predict", "fast")
-BEAM = ("preprocess", "predict")
-"""The steps that are Beam jobs."""
 IMAGE = "ESTEIRA_IMAGE"
 """Tells a step that starts a cloud's job its own image, which the job's workers run in."""
 _SHELL = "_KFP_RUNTIME=true python3 -m kfp.dsl.executor_main"
@@ -114,8 +112,8 @@ def require_steps(resources: Mapping[str, Resources]) -> None:
     for step, wanted in resources.items():
         if step not in COMPONENTS:
             raise CaseError("resources", f"name a step: {', '.join(COMPONENTS)}", step, "Mend that key of the case.")
-        if wanted.workers != Workers() and step not in BEAM:
-            rule = f"stand at a step that is a Beam job: {', '.join(BEAM)}"
+        if wanted.workers != Workers() and step not in lint.OWN_CLOUD_JOBS:
+            rule = f"stand at a step that is a Beam job: {', '.join(lint.OWN_CLOUD_JOBS)}"
             raise CaseError(
                 f"resources.{step}.workers", rule, step, "Leave it out; cpu, memory and machine are the task's."
             )

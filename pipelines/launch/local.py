@@ -7,6 +7,7 @@ one run; kfp is pinned and a test fails when that attribute moves.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import threading
 import warnings
@@ -145,8 +146,9 @@ def _process(command: list[str], variables: dict[str, str], task: Started, watch
         try:
             follow((line.rstrip("\n") for line in process.stdout), task, watch, root)
         except BaseException:  # a terminal's Ctrl-C reaches it too; a cancel from elsewhere does not
-            rest = threading.Thread(target=_keep, args=(process.stdout, _log(root, task)), daemon=True)
-            rest.start()  # or a pipe that is full would keep it from ending
+            # Or a full pipe would keep it from ending. Of its own: a process that the task left may hold that one open.
+            rest = threading.Thread(target=_keep, args=(os.dup(process.stdout.fileno()), _log(root, task)), daemon=True)
+            rest.start()
             end(process, timelimit.GRACE)  # Popen would leave it alive after a quarter of a second
             rest.join(1.0)
             raise
@@ -161,10 +163,11 @@ def follow(lines: Iterable[str], task: Started, watch: Watcher, root: Path) -> N
             watch(task, line)
 
 
-def _keep(lines: Iterable[str], log: Path) -> None:
+def _keep(pipe: int, log: Path) -> None:
     """What a task says while it ends."""
-    with open(log, "a", encoding="utf-8") as file:
-        file.writelines(lines)
+    with open(pipe, "rb", buffering=0) as said, open(log, "ab", buffering=0) as file:
+        while data := said.read(1 << 16):
+            file.write(data)
 
 
 def _log(root: Path, task: Started) -> Path:

@@ -37,7 +37,7 @@ def parsed(*lines: Any, types: Any = TYPES) -> live_rows.Segment:
 
 def test_a_request_becomes_a_row_with_its_inputs_typed() -> None:
     found = parsed(LINE)
-    assert (found.requests, found.bad) == (1, 0)
+    assert (len(found.lines), found.bad) == (1, 0)
     assert found.rows.column_names == [*COLUMNS, "x", "kind", "late", "at"]
     assert {f.name: str(f.type) for f in found.rows.schema if f.name in COLUMNS} == COLUMNS
     (row,) = found.rows.to_pylist()
@@ -54,7 +54,7 @@ def test_a_request_becomes_a_row_with_its_inputs_typed() -> None:
 def test_a_request_of_several_rows_is_as_many_and_a_failed_one_is_one() -> None:
     several = LINE | {"inputs": [{"x": 1}, {"kind": "q"}], "score": [0.1, None], "decision": ["0", "1"]}
     found = parsed(several, FAILED)
-    assert found.requests == 2
+    assert len(found.lines) == 2
     assert found.rows.select(["_id", "_status", "_score", "_decision", "x", "kind"]).to_pylist() == [
         {"_id": "a", "_status": 200, "_score": 0.1, "_decision": "0", "x": 1.0, "kind": None},
         {"_id": "a", "_status": 200, "_score": None, "_decision": "1", "x": None, "kind": "q"},
@@ -113,25 +113,30 @@ def test_inputs_that_are_not_asked_for_are_left_aside() -> None:
         LINE | {"score": [math.nan]},
         LINE | {"decision": [1]},
         LINE | {"decision": "1"},
-        LINE | {"inputs": [{"x": "one"}]},
-        LINE | {"inputs": [{"x": {"y": 1}}]},
-        LINE | {"inputs": [{"kind": 1.5}]},
-        LINE | {"inputs": [{"at": "yesterday"}]},
         {name: value for name, value in LINE.items() if name != "decision"},
     ],
     ids=str,
 )
 def test_a_torn_or_altered_line_is_counted_and_the_others_stay(line: Any) -> None:
     found = parsed(LINE, line, FAILED)
-    assert (found.requests, found.bad) == (2, 1)
+    assert (len(found.lines), found.bad) == (2, 1)
     assert found.rows.num_rows == 2
     assert found.rows["_status"].to_pylist() == [200, 503]
+
+
+@pytest.mark.parametrize("inputs", [{"x": "one"}, {"x": {"y": 1}}, {"kind": 1.5}, {"at": "yesterday"}], ids=str)
+def test_a_request_with_an_input_of_another_type_is_named_and_the_others_stay(inputs: Any) -> None:
+    other = json.dumps(LINE | {"inputs": [inputs]}).encode()
+    found = parsed(LINE, other, FAILED)
+    assert (len(found.lines), found.bad, found.unfit) == (2, 0, [(1, other)])
+    assert found.rows["_status"].to_pylist() == [200, 503]
+    assert found.rows["_arrival"].to_pylist() == [0, 2]
 
 
 def test_half_of_a_surrogate_pair_harms_its_own_line_alone() -> None:
     broken = json.dumps(LINE | {"inputs": [{"kind": "\ud800"}]}).encode()
     found = parsed(broken, LINE)
-    assert (found.requests, found.bad) == (1, 1)
+    assert (found.lines[0][0], found.unfit, found.bad) == (1, [(0, broken)], 0)
     assert parsed(json.dumps(LINE | {"id": "\ud800"}).encode(), LINE).bad == 1
     assert parsed(json.dumps(LINE | {"decision": ["\ud800"]}).encode(), LINE).bad == 1
 
@@ -140,7 +145,7 @@ def test_half_of_a_surrogate_pair_harms_its_own_line_alone() -> None:
 def test_no_bytes_stop_the_reader(noise: bytes, at: int) -> None:
     data = json.dumps(LINE).encode() + b"\n" + json.dumps(FAILED).encode()
     found = live_rows.parse(data[:at] + noise + data[at:], TYPES)
-    assert found.requests <= 2
+    assert len(found.lines) <= 2
     assert found.rows.schema.field("_id").type == pa.string()
 
 

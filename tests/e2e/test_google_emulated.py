@@ -27,6 +27,7 @@ from components.adapters.local.log import Log
 from components.core import artifacts, case_file, inference, shards
 from components.core import profile as profiles
 from components.streaming.loop import GROUP
+from pipelines.launch.ending import end
 from pipelines.launch.run import ROUTES
 from tests.conftest import FLIGHTS, REPOSITORY
 from tests.e2e.conftest import ESTEIRA, Ran, esteira, run
@@ -39,6 +40,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.servers,
     pytest.mark.xdist_group("flights"),
+    pytest.mark.timeout(1800),
     # Google's client looks for the bucket's region in a thread of its own, which outlives the test.
     pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
     pytest.mark.skipif(bool(ABSENT), reason=f"{', '.join(ABSENT)} name no servers (make servers)"),
@@ -48,7 +50,7 @@ pytestmark = [
 PROFILE = ("--profile", "google-emulated")
 SMALLER = {
     "{percent: 25, requests: 300, deadline: 3min, latency: 3, quality: {roc_auc: 0.1}}": (
-        "{percent: 50, requests: 60, deadline: 2min, latency: null, error_rate: 0.05, agreement: 0.5}"
+        "{percent: 50, requests: 60, deadline: 5min, latency: null, error_rate: 0.05, agreement: 0.5}"
     ),
     "canary_tolerance: 0.03": "canary_tolerance: 0.3",
     "floors: {roc_auc: 0.85}": "floors: {roc_auc: 0.7}",
@@ -57,7 +59,7 @@ SMALLER = {
     "seed: 7": "seed: 9",
 }
 """A fortieth of the flights fills months, where the case has days, and gives a canary less to judge by."""
-PATIENCE = 240.0
+PATIENCE = 420.0
 """Seconds until what is under way is given up."""
 
 
@@ -221,6 +223,7 @@ def fast(cloud: Cloud, first_there: Ran) -> Fast:
     with begun(cloud.home, "stream", case) as stream:
         published = replay("--from", "2013-10-01", "--to", "2013-11-01", "--duplicates", "0.02", "--bad", "0.01")
         reached(log, published, stream)
+        assert ports.endpoints.pointer("flights").challenger is None
         with begun(cloud.home, "run", case, "fast") as ran:
             while ports.endpoints.pointer("flights").challenger is None and ran.poll() is None:
                 time.sleep(0.2)
@@ -253,7 +256,7 @@ def begun(home: Path, command: str, *words: object) -> Iterator[subprocess.Popen
         try:
             yield process
         finally:
-            process.kill()
+            end(process, 30.0)  # with the tasks that it has started
 
 
 def test_fast_runs_to_a_live_decision_and_the_endpoint_follows_it(cloud: Cloud, fast: Fast) -> None:

@@ -53,7 +53,7 @@ def on_vertex() -> Iterator[tuple[dict[str, Any], Vertex]]:
     [
         ("commands", 0, {"storage": 100, "vertex": 70}),
         ("gate", 1, {"storage": 90, "bigquery": 40, "bigquery_storage": 8}),
-        ("stream", 2, {"bigquery": 60, "bigquery_storage": 20}),
+        ("stream", 2, {"bigquery": 50, "bigquery_storage": 20}),
     ],
 )
 def test_wires_that_fail_now_and_then_change_nothing_in_the_end(

@@ -14,7 +14,7 @@ import pytest
 from pipelines.launch import images
 from tests.conftest import REPOSITORY
 
-pytestmark = [pytest.mark.containers, pytest.mark.slow]
+pytestmark = [pytest.mark.containers, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 @contextmanager

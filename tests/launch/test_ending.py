@@ -27,6 +27,13 @@ signal.signal(signal.SIGTERM, ended)
 print("ready", flush=True)
 time.sleep(600)
 """
+LEAVING = """
+import pathlib, subprocess, sys, time
+left = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+pathlib.Path(sys.argv[1]).write_text(str(left.pid))
+print("ready", flush=True)
+time.sleep(600)
+"""
 DEAF = """
 import signal, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -75,6 +82,16 @@ def test_a_task_has_ended_when_its_run_is_interrupted_however_long_it_takes(tmp_
         local._process(command, dict(os.environ), Started("job", "step"), interrupted, tmp_path)
     assert (tmp_path / "ended").exists()
     assert "ending " * 30_000 in (tmp_path / "job" / "logs" / "step.log").read_text()
+
+
+def test_a_process_that_a_task_left_behind_is_not_waited_for(tmp_path: Path) -> None:
+    def interrupted(_: Started, line: str | None) -> None:
+        raise KeyboardInterrupt
+
+    command = [sys.executable, "-c", LEAVING, str(tmp_path / "left")]
+    with pytest.raises(KeyboardInterrupt):
+        local._process(command, dict(os.environ), Started("job", "step"), interrupted, tmp_path)
+    os.kill(int((tmp_path / "left").read_text()), signal.SIGKILL)  # it lives: else ProcessLookupError
 
 
 def test_what_does_not_end_is_killed(deaf: subprocess.Popen[str]) -> None:

@@ -121,3 +121,14 @@ def test_lines_that_are_none_are_told(served: Served) -> None:
 def test_where_no_server_logs_no_table_is_made_and_no_model_fetched(served: Served) -> None:
     assert monitored(served).aside == ""
     assert served.toy.ports.tables.windows(TABLE) == []
+
+
+def test_a_log_that_the_system_does_not_give_is_told_and_monitoring_goes_on(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(*_: object, **__: object) -> None:
+        raise PermissionError(13, "denied", "a")
+
+    served.log(1, "request-1")
+    monkeypatch.setattr(Intake, "work_off", denied)
+    assert monitored(served).aside == "the servers' log was not taken in: [Errno 13] denied: 'a'"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from components.core.errors import DataError
+from components.core.errors import DataError, SchemaError
 from components.core.events import EVENT_TIME
 
 WINDOW, ROW, TOKEN, KEY = "_window", "_row", "_token", "_key"
@@ -90,7 +90,7 @@ def _arrow_type(field: Any) -> pa.DataType:
 
 
 def missing(declared: Iterable[Any], schema: pa.Schema, table: str) -> list[Any]:
-    """The fields that the table lacks of `schema`. Raises DataError where a column of both has another type."""
+    """The fields that the table lacks of `schema`. Raises SchemaError where a column of both has another type."""
     there = {field.name: field for field in declared}
     found = []
     for field in fields(schema, table):
@@ -101,7 +101,7 @@ def missing(declared: Iterable[Any], schema: pa.Schema, table: str) -> list[Any]
         kind = _ALIASES.get(kind, kind)
         if kind != field.field_type:
             remedy = f"Cast it to {_WIDE[kind]}, or write to a table of another name."
-            raise DataError(field.name, f"be {kind}, as the table has it", field.field_type, remedy, where=table)
+            raise SchemaError(field.name, f"be {kind}, as the table has it", field.field_type, remedy, where=table)
     return found
 
 

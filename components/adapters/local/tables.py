@@ -18,7 +18,7 @@ from components.adapters.latest import latest
 from components.adapters.names import checked_table, checked_window, is_table
 from components.adapters.ports import Bounds, Written
 from components.core.artifacts import atomic_write
-from components.core.errors import ConflictError, DataError
+from components.core.errors import ConflictError, DataError, SchemaError
 from components.core.shards import parquet_bytes
 
 MEMORY = "1GB"
@@ -132,12 +132,12 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _one(parts: Sequence[pa.Table], table: str) -> pa.Table:
-    """One below the other; a column that some lack is null there. Raises DataError where their types differ."""
+    """One below the other; a column that some lack is null there. Raises SchemaError where their types differ."""
     try:
         return pa.concat_tables(parts, promote_options="default")
     except pa.ArrowException as error:
         remedy = "Cast it, or write to a table of another name."
-        raise DataError("rows", "have the types of the table's", str(error), remedy, where=table) from error
+        raise SchemaError("rows", "have the types of the table's", str(error), remedy, where=table) from error
 
 
 def _dataset(files: Sequence[Path]) -> ds.Dataset:
