@@ -109,8 +109,8 @@ def _serve(folder: Path) -> int:
     for line in sys.stdin:
         order = json.loads(line)
         cloud = Cloud(**order["cloud"]) if "cloud" in order else None
-        # What a run does without a fault depends on which adapters are Google's.
-        ports = "local" if cloud is None else "vertex" if cloud.vertex else "emulated"
+        # What a run does without a fault depends on which adapters are Google's, and on where their servers are.
+        ports = "local" if cloud is None else f"{'vertex' if cloud.vertex else 'emulated'} {cloud.emulators}"
         driver = drivers.setdefault(ports, Driver(Path(tempfile.mkdtemp(dir=folder))))
         print(json.dumps(_answer(driver, cloud, order)), flush=True)
     return 0
