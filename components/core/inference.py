@@ -55,6 +55,6 @@ def labels_table(case: str) -> str:
 def dead_letter_table(case: str) -> str:
     """What the stream did not take: `reason`, `raw`, `_arrival` (the log's offset), `_at`, `step`.
 
-    Of the servers' log, the lines of segments whose inputs have another type than the live table has.
+    Of the servers' log, the requests with an input of another type than the live models', or than the live table, have.
     """
     return f"{DEAD_LETTER}{case.replace('-', '_')}"

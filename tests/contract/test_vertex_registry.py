@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from components.adapters.gcp.registry import VertexRegistry
+from components.adapters.gcp.uploads import Uploads
 from components.adapters.gcp.vertex import Caller
 from components.adapters.lease import Lease
 from components.adapters.local.blobs import FileBlobs
@@ -265,6 +266,20 @@ def test_a_task_that_is_told_to_end_while_vertex_copies_the_model_leaves_its_upl
         patch.setattr(Caller, "finish", told)
         with pytest.raises(KeyboardInterrupt):
             here.register("a")
+    assert here.register("a").version == 1
+    assert here.server.called(UPLOAD) == 1
+
+
+def test_a_task_that_is_told_to_end_before_its_upload_is_listed_leaves_it_to_the_next(here, monkeypatch):
+    def told(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    here.service.list_looks = 10**6
+    with monkeypatch.context() as patch:
+        patch.setattr(Uploads, "_shown", told)
+        with pytest.raises(KeyboardInterrupt):
+            here.register("a")
+    here.service.list_looks = 3
     assert here.register("a").version == 1
     assert here.server.called(UPLOAD) == 1
 

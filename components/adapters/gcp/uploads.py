@@ -32,8 +32,8 @@ class Uploads:
         """Vertex's version of what is asked for: aiplatform_v1's Model as a mapping.
 
         `find` gives the version once it is there; the lease keeps everybody else from uploading it. It is kept to its
-        end where an upload may be under way, as no answer came, or a signal: whoever runs it again looks for the
-        version until then.
+        end where an upload may be under way or come to light, as no answer came, or a signal: whoever runs it again
+        looks for the version until then.
 
         Raises
         ------
@@ -47,7 +47,8 @@ class Uploads:
         try:
             return self._make(asked, find, lease)
         except BaseException as error:
-            if not (self._lost or (self._operation is not None and not self._operation.operation.done)):
+            # Also one that has succeeded, as it may be listed late; one that failed has left nothing.
+            if not (self._lost or (self._operation is not None and not self._operation.operation.error.code)):
                 raise
             lease.keep()
             if not self._lost or not isinstance(error, RunError):  # it says itself what is to be done
@@ -83,7 +84,7 @@ class Uploads:
     def _shown(self, number: str, find: Callable[[], Any | None], lease: Lease) -> Any:
         """The version that the service says it made, which a listing may show later than that."""
         if (found := awaited(find, self._settle)) is None:
-            lease.keep()  # whoever registers it again looks for it until then, and does not upload it
+            lease.keep()  # whoever registers it again looks for it until then
             found = self._got(number) if number else None
         if found is None:
             remedy = "Run it again, which looks for it first; see in the console whether somebody deleted it."
