@@ -19,7 +19,7 @@ from components.core.sections import Jobs
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Beam's own imports warn
     import apache_beam as beam
-    from apache_beam.runners.dataflow import dataflow_runner  # noqa: F401
+    from apache_beam.runners.dataflow import dataflow_runner  # noqa: F401  # here, where its warnings are not heard
 
 pytestmark = pytest.mark.slow
 DATAFLOW = {"project": "esteira-test", "region": "europe-west1", "image": f"e@sha256:{'a' * 64}"}

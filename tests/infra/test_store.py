@@ -18,10 +18,13 @@ GCS = os.environ.get("ESTEIRA_GCS", "")
 DENIED = "esteira-check@p.iam.gserviceaccount.com does not have storage.objects.get access"
 
 
+by_gcloud = pytest.mark.skipif(shutil.which("gcloud") is None, reason="gcloud is not installed")
+
+
 def with_storage(test: Callable[..., None]) -> Callable[..., None]:
-    """By gcloud, over the emulator: skipped by name where it is not there."""
+    """By gcloud, over the emulator: skipped by name where one of them is not there."""
     there = pytest.mark.skipif(not GCS, reason="ESTEIRA_GCS names no Cloud Storage emulator (host:port)")
-    marked: Callable[..., None] = pytest.mark.slow(pytest.mark.servers(there(test)))
+    marked: Callable[..., None] = pytest.mark.slow(pytest.mark.servers(by_gcloud(there(test))))
     return marked
 
 
@@ -108,7 +111,7 @@ class Denying:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("gcloud") is None, reason="gcloud")
+@by_gcloud
 def test_a_cache_that_the_account_may_not_read_is_not_taken_for_one_that_is_not_there(
     gcloud: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
